@@ -1,0 +1,60 @@
+"""A SavedModel for TF Serving: uint8 pictures of any size in and out, or encoded ones.
+
+    serving_default   image: uint8 [N, H, W, 3] RGB       -> stylized: the same
+    serve_bytes       bytes: string [N], JPEG/PNG/GIF/BMP -> bytes: string [N], PNG
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from animegan_tf.models import Generator
+
+MINIMUM_SIDE = 32
+"""Smaller pictures are padded to this, as the runtime does: reflect padding needs something to reflect."""
+
+
+def write_saved_model(generator: Generator, folder: Path) -> None:
+    """Writes the SavedModel of `generator` to `folder`."""
+
+    def serve(image):
+        return {"stylized": _stylize(generator, image)}
+
+    def serve_bytes(data):
+        return {"bytes": tf.map_fn(one_picture, data, fn_output_signature=tf.string)}
+
+    def one_picture(data):
+        image = tf.io.decode_image(data, channels=3, expand_animations=False)
+        image.set_shape([None, None, 3])
+        return tf.io.encode_png(_stylize(generator, image[None])[0])
+
+    archive = keras.export.ExportArchive()
+    archive.track(generator)
+    archive.add_endpoint("serving_default", serve, [tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")])
+    archive.add_endpoint("serve_bytes", serve_bytes, [tf.TensorSpec([None], tf.string, name="bytes")])
+    archive.write_out(str(folder), verbose=False)
+
+
+def _stylize(generator: Generator, image):
+    """Returns uint8 [N, H, W, 3] for uint8 [N, H, W, 3]: padded by reflection to the network's multiple, cropped back."""
+    height, width = tf.shape(image)[1], tf.shape(image)[2]
+    rows = _reflect_indices(height, _padded(height, generator.size_multiple))
+    columns = _reflect_indices(width, _padded(width, generator.size_multiple))
+    padded = tf.gather(tf.gather(image, rows, axis=1), columns, axis=2)
+    stylized = generator(tf.cast(padded, tf.float32) / 127.5 - 1.0, training=False)
+    levels = tf.clip_by_value((stylized + 1.0) * 127.5, 0.0, 255.0)
+    return tf.cast(tf.round(levels[:, :height, :width]), tf.uint8)
+
+
+def _padded(side, multiple: int):
+    return tf.maximum(-(-side // multiple) * multiple, MINIMUM_SIDE)
+
+
+def _reflect_indices(size, padded):
+    # The graph's twin of images.reflect_indices.
+    period = tf.maximum(2 * (size - 1), 1)
+    position = tf.range(padded) % period
+    return tf.minimum(position, period - position) % size

@@ -1,0 +1,150 @@
+"""The contract at the wall: what a style folder's manifest.json says.
+
+Export writes it, the runtime reads and verifies it; nothing else is shared between the two. A style folder is
+
+    manifest.json   model_float32.tflite  model_float16.tflite  model.onnx  saved_model/  preview.jpg
+
+with any non-empty subset of the model files. Every model file takes and returns `image`: float32 NHWC RGB in
+[-1, 1] with H and W multiples of `size_multiple`; the SavedModel takes and returns uint8 of any size.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from animegan_tf.errors import StyleError
+
+MANIFEST_NAME = "manifest.json"
+FORMAT_VERSION = 1
+_TYPES = {"str": str, "int": int, "float": (int, float), "dict": dict}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file (or SavedModel folder) of a style.
+
+    path: relative to the style folder, with forward slashes. format: tflite | onnx | saved_model.
+    precision: float32 | float16 (of the stored weights). sha256: of the file; of a folder, over its sorted files.
+    max_error: largest difference to the Keras network seen at export, in [-1, 1] units.
+    """
+
+    path: str
+    format: str
+    precision: str
+    sha256: str
+    bytes: int
+    max_error: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything a style folder says about itself. See the module's docstring for the files.
+
+    name: how users call the style. system: the generator's name. recipe: name of the training recipe.
+    pixel_range: float values the networks take and return. size_multiple: H and W must be multiples of it.
+    parameters: weights of the generator. licence: SPDX identifier of the weights. credits: whose pictures trained it.
+    """
+
+    name: str
+    system: str
+    recipe: str
+    size_multiple: int
+    parameters: int
+    licence: str
+    credits: str
+    files: tuple[ModelFile, ...]
+    description: str = ""
+    pixel_range: tuple[float, float] = (-1.0, 1.0)
+    layout: str = "NHWC"
+    color_order: str = "RGB"
+    training_steps: int = 0
+    created_with: str = ""
+    format_version: int = FORMAT_VERSION
+    extra: dict = field(default_factory=dict)
+
+    def find(self, format: str, precision: str | None = None) -> ModelFile | None:
+        """Returns the file of this format, float32 first, or of just this precision; None where there is none."""
+        matching = [f for f in self.files if f.format == format and precision in (None, f.precision)]
+        return min(matching, key=lambda f: f.precision != "float32", default=None)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes `manifest` to folder/manifest.json."""
+    text = json.dumps(dataclasses.asdict(manifest), indent=2, ensure_ascii=False)
+    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Returns the manifest of a style folder.
+
+    Raises:
+      StyleError: no manifest, not JSON, of a newer format, a field is missing, or a value cannot be run.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StyleError(f"{folder} is not a style folder: it has no {MANIFEST_NAME}.") from None
+    except (OSError, ValueError) as error:
+        raise StyleError(f"{path} cannot be read: {error}.") from None
+    if not isinstance(data, dict) or data.get("format_version", FORMAT_VERSION) not in range(1, FORMAT_VERSION + 1):
+        raise StyleError(f"{path} has an unknown format (this version knows {FORMAT_VERSION}): update animegan-tf.")
+    known = {f.name for f in dataclasses.fields(Manifest)}
+    try:
+        files = tuple(ModelFile(**item) for item in data.pop("files"))
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
+        manifest = Manifest(files=files, **fields)
+    except (KeyError, TypeError) as error:
+        raise StyleError(f"{path} is incomplete: {error}.") from None
+    _check(manifest, path)
+    return manifest
+
+
+def digest(path: Path) -> str:
+    """Returns the SHA-256 of a file, or of a folder over the sorted relative names and contents of its files."""
+    total = hashlib.sha256()
+    if path.is_file():
+        total.update(path.read_bytes())
+    else:
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            name = file.relative_to(path).as_posix().encode()
+            total.update(name + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def verify_file(folder: Path, file: ModelFile) -> Path:
+    """Returns the path of `file` after checking that it lies inside `folder` and has the stated SHA-256.
+
+    Raises:
+      StyleError: it is missing, points outside the folder, or was changed.
+    """
+    path = folder / file.path
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise StyleError(f"{folder / MANIFEST_NAME} names {file.path}, which lies outside the style folder.")
+    if not path.exists():
+        raise StyleError(f"{path} is missing though {MANIFEST_NAME} lists it.")
+    try:
+        changed = digest(path) != file.sha256
+    except OSError as error:
+        raise StyleError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if changed:
+        raise StyleError(f"{path} is damaged or was changed: its SHA-256 is not the one in {MANIFEST_NAME}.")
+    return path
+
+
+def _check(manifest: Manifest, path: Path) -> None:
+    # A style folder may come from anywhere: what the runtime computes with, or builds file names from, is looked at.
+    for item in (manifest, *manifest.files):
+        for entry in dataclasses.fields(item):
+            if entry.type in _TYPES and not isinstance(getattr(item, entry.name), _TYPES[entry.type]):
+                raise StyleError(f"{path} has a {entry.name} that is not of type {entry.type}.")
+    if not manifest.name or manifest.name != Path(manifest.name).name:
+        raise StyleError(f"{path} has the name {manifest.name!r}, which cannot be part of a file name.")
+    if manifest.size_multiple < 1:
+        raise StyleError(f"{path} has the size_multiple {manifest.size_multiple}; it must be at least 1.")
+    if (manifest.layout, manifest.color_order, manifest.pixel_range) != ("NHWC", "RGB", (-1.0, 1.0)):
+        raise StyleError(f"{path} describes a network that cannot be run here: it must be NHWC, RGB, [-1, 1].")

@@ -1,0 +1,55 @@
+"""Patch discriminators of AnimeGAN and AnimeGANv2: the same convolutions, another norm.
+
+Source: the published code (net/discriminator.py). 1,128,800 trained parameters each at width 32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from animegan_tf.models.layers import ConvBlock, InstanceNorm, LayerNorm, SpectralConv2D
+from animegan_tf.models.network import Network
+
+
+class PatchDiscriminator(Network):
+    """image: [B, H, W, 3] float in [-1, 1], RGB -> logits: [B, H/4, W/4, 1], one per overlapping patch.
+
+    Spectral norm on every convolution; zero padding, at strides 2 on the top and left only.
+    Differs: published, the four kinds of pictures pass one after the other and u is renewed four times a step;
+    here they pass as one batch and u is renewed once.
+    """
+
+    published_width = 32
+
+    def __init__(self, width: int = 0, *, norm: Callable = LayerNorm, **kwargs):
+        super().__init__(width, **kwargs)
+        w = self.width
+        self.blocks = [
+            ConvBlock(SpectralConv2D(w, 3)),
+            ConvBlock(SpectralConv2D(2 * w, 3, 2, padding="start")),
+            ConvBlock(SpectralConv2D(4 * w, 3), norm()),
+            ConvBlock(SpectralConv2D(4 * w, 3, 2, padding="start")),
+            ConvBlock(SpectralConv2D(8 * w, 3), norm()),
+            ConvBlock(SpectralConv2D(8 * w, 3), norm()),
+        ]
+        self.logits = SpectralConv2D(1, 3)
+
+    def call(self, image, training=False):
+        x = image
+        for block in self.blocks:
+            x = block(x, training=training)
+        return self.logits(x, training=training)
+
+
+class AnimeGANDiscriminator(PatchDiscriminator):
+    """AnimeGAN's discriminator: instance norm."""
+
+    def __init__(self, width: int = 0, **kwargs):
+        super().__init__(width, norm=InstanceNorm, **kwargs)
+
+
+class AnimeGANv2Discriminator(PatchDiscriminator):
+    """AnimeGANv2's discriminator: layer norm over H, W, C."""
+
+    def __init__(self, width: int = 0, **kwargs):
+        super().__init__(width, norm=LayerNorm, **kwargs)

@@ -1,0 +1,1 @@
+"""Runs exported styles: everything right of the wall. Nothing here imports TensorFlow before a SavedModel is loaded."""

@@ -1,0 +1,1 @@
+"""Training: what is minimised (objective), one step of it (trainer), and a whole resumable run (run)."""

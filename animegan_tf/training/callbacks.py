@@ -1,0 +1,173 @@
+"""What happens between steps: checks, progress, scalars, sample grids, checkpoints, a clean stop.
+
+Each is a Keras callback that counts steps of the whole run from the trainer's own step variable.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+from PIL import Image
+from tqdm import tqdm
+
+from animegan_tf import images
+from animegan_tf.errors import TrainingError
+from animegan_tf.training.checkpoints import last_good, save_checkpoint
+
+_LOG_ALL_UNTIL = 20
+_LOG_EVERY = 50
+
+
+class StepCallback(keras.callbacks.Callback):
+    """Calls `on_step(step, logs)` after each training step, with the number of steps finished in the whole run."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = 0
+
+    def on_train_begin(self, logs=None):
+        self.step = int(self.model.step.numpy())
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        self.on_step(self.step, logs)
+
+    def on_step(self, step: int, logs: dict[str, float]) -> None:
+        """Does the callback's work; the base does none."""
+
+
+class FiniteLosses(StepCallback):
+    """Raises TrainingError with the step and the first term that is NaN or infinite."""
+
+    def __init__(self, run_dir: Path):
+        super().__init__()
+        self.run_dir = run_dir
+
+    def on_step(self, step, logs):
+        bad = next((name for name, value in logs.items() if not math.isfinite(value)), None)
+        if bad:
+            raise TrainingError(
+                f"Step {step}: {bad} is {logs[bad]}; {last_good(self.run_dir)} "
+                "Lower the learning rates or the weight of that term."
+            )
+
+
+class Progress(StepCallback):
+    """A progress bar on stderr with images/s and time left, and a line per logged step in log.txt."""
+
+    def __init__(self, *, run_dir: Path, batch_size: int, first_step: int, last_step: int):
+        super().__init__()
+        self.log_path, self.batch_size = run_dir / "log.txt", batch_size
+        self.bar = tqdm(total=last_step, initial=first_step, unit="step", dynamic_ncols=True, mininterval=1.0)
+        self.last_step = last_step
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.since, self.since_step = time.perf_counter(), self.step
+
+    def on_step(self, step, logs):
+        self.bar.update(1)
+        rate = self.batch_size * (step - self.since_step) / (time.perf_counter() - self.since)
+        totals = {name.split("/")[1]: f"{value:.4g}" for name, value in logs.items() if name.endswith("total")}
+        self.bar.set_postfix({"images/s": f"{rate:.1f}", **totals}, refresh=False)
+        if step <= _LOG_ALL_UNTIL or step % _LOG_EVERY == 0 or step == self.last_step:
+            text = " ".join(f"{name}={value:.7g}" for name, value in sorted(logs.items()))
+            self.write(f"step {step} {text} images/s={rate:.2f}")
+
+    def write(self, line: str) -> None:
+        """Adds a line with the time of day to log.txt."""
+        with self.log_path.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+    def close(self) -> None:
+        """Ends the bar."""
+        self.bar.close()
+
+
+class Scalars(StepCallback):
+    """TensorBoard scalars of every logged term, in run_dir/scalars."""
+
+    def __init__(self, run_dir: Path):
+        super().__init__()
+        # TensorBoard's own writer and not tf.summary: the same under every Keras backend.
+        from tensorboard.summary import Writer
+
+        self.writer = Writer(str(run_dir / "scalars"))
+
+    def on_step(self, step, logs):
+        if step <= _LOG_ALL_UNTIL or step % _LOG_EVERY == 0:
+            for name, value in logs.items():
+                self.writer.add_scalar(name, np.float32(value), step)
+
+    def on_train_end(self, logs=None):
+        self.writer.flush()
+
+
+class SampleGrids(StepCallback):
+    """run_dir/samples/step-XXXXXXXX.jpg: fixed photos in the upper row, the generator's pictures below."""
+
+    def __init__(self, run_dir: Path, photos: np.ndarray, every: int):
+        super().__init__()
+        self.folder, self.photos, self.every = run_dir / "samples", photos, every
+
+    def on_step(self, step, logs):
+        if step % self.every == 0:
+            self.write(step)
+
+    def write(self, step: int) -> None:
+        """Writes the grid of `step`."""
+        network = self.model.best_generator
+        stylized = [ops.convert_to_numpy(network(photo[None], training=False))[0] for photo in self.photos]
+        rows = [images.to_uint8(np.concatenate(list(row), axis=1)) for row in (self.photos, stylized)]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.concatenate(rows)).save(self.folder / f"step-{step:08d}.jpg", quality=92)
+
+
+class Checkpoints(StepCallback):
+    """A checkpoint every `every` steps and at the last one; see checkpoints.py."""
+
+    def __init__(self, run_dir: Path, *, every: int, keep: int, last_step: int):
+        super().__init__()
+        self.run_dir, self.every, self.keep, self.last_step = run_dir, every, keep, last_step
+
+    def on_step(self, step, logs):
+        if step % self.every == 0 or step == self.last_step or self.model.stop_training:
+            save_checkpoint(self.model, self.run_dir, self.keep)
+
+
+class StopOnSignal(StepCallback):
+    """Ends training after the current step on Ctrl-C or SIGTERM; a second Ctrl-C ends the program at once.
+
+    Put it before Checkpoints, which then saves the step it ends at. `requested` says whether it happened.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.requested = False
+        self._before: dict = {}
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        try:
+            self._before = {s: signal.signal(s, self._request) for s in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:
+            self._before = {}  # not the main thread: signals are not ours to take
+
+    def on_step(self, step, logs):
+        if self.requested:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number, frame):
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True

@@ -1,0 +1,113 @@
+"""Checkpoints of everything a run needs to go on exactly: networks, optimizers, average, step.
+
+    checkpoints/step-00000400/state.npz              every variable, by part and position
+    checkpoints/step-00000400/generator.weights.h5   the generator to export (averaged, where there is an average)
+
+Shuffles and augmentation depend on the seed and the step alone (see data/samples.py), so they need no state here.
+A checkpoint is written under a temporary name and renamed: what bears its final name is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from animegan_tf.errors import CheckpointError, TrainingError
+from animegan_tf.training.trainer import Trainer
+
+WEIGHTS_NAME = "generator.weights.h5"
+_STATE_NAME = "state.npz"
+
+
+def list_checkpoints(run_dir: Path) -> list[Path]:
+    """Returns the checkpoint folders of a run, oldest first."""
+    return sorted((run_dir / "checkpoints").glob("step-*[0-9]"))
+
+
+def save_checkpoint(trainer: Trainer, run_dir: Path, keep: int) -> Path:
+    """Writes a checkpoint of `trainer` and removes all but the `keep` newest; returns its folder.
+
+    Raises:
+      TrainingError: a variable holds NaN or infinity; nothing is written, older checkpoints stay.
+      CheckpointError: the folder cannot be written to.
+    """
+    step = int(trainer.step.numpy())
+    arrays = {name: np.array(v.numpy()) for name, v in _variables(trainer).items()}
+    bad = next((name for name, value in arrays.items() if not np.isfinite(value).all()), None)
+    if bad:
+        raise TrainingError(f"Step {step}: {bad} holds NaN or infinity; {last_good(run_dir)}")
+    target = run_dir / "checkpoints" / f"step-{step:08d}"
+    temporary = target.with_name(f".{target.name}.partial")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        np.savez(temporary / _STATE_NAME, meta=json.dumps({"step": step}), **arrays)
+        trainer.best_generator.save_weights(temporary / WEIGHTS_NAME)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+    except OSError as error:
+        raise CheckpointError(f"Cannot write the checkpoint {target}: {error.strerror or error}.") from None
+    for old in list_checkpoints(run_dir)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def restore_newest(trainer: Trainer, run_dir: Path) -> tuple[int, list[str]]:
+    """Loads the newest readable checkpoint into `trainer`; returns its step and a sentence per damaged one passed over.
+
+    Raises:
+      CheckpointError: there is none, none is readable, or it belongs to other networks.
+    """
+    problems: list[str] = []
+    for folder in reversed(list_checkpoints(run_dir)):
+        try:
+            arrays = _read(folder)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            problems.append(f"{folder} is damaged ({error}) and was passed over.")
+            continue
+        _assign(trainer, arrays, folder)
+        return int(trainer.step.numpy()), problems
+    raise CheckpointError(f"--run_dir={run_dir} holds no readable checkpoint to resume from. {' '.join(problems)}".strip())
+
+
+def last_good(run_dir: Path) -> str:
+    """Returns a clause that names the newest checkpoint, for messages about a run that stopped."""
+    found = list_checkpoints(run_dir)
+    return f"the last good checkpoint is {found[-1]}." if found else "there is no earlier checkpoint."
+
+
+def _read(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / _STATE_NAME) as data:
+        return {name: data[name] for name in data.files if name != "meta"}
+
+
+def _assign(trainer: Trainer, arrays: dict[str, np.ndarray], folder: Path) -> None:
+    variables = _variables(trainer)
+    shapes = {name: tuple(v.shape) for name, v in variables.items()}
+    if shapes != {name: value.shape for name, value in arrays.items()}:
+        raise CheckpointError(f"{folder} belongs to other networks or optimizers than this recipe's.")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def _variables(trainer: Trainer) -> dict:
+    """Returns name -> variable for all that changes; names are stable while the architecture is."""
+    parts = {
+        "generator": trainer.generator,
+        "discriminator": trainer.discriminator,
+        "averaged": trainer.averaged,
+        "generator_optimizer": trainer.generator_optimizer,
+        "discriminator_optimizer": trainer.discriminator_optimizer,
+    }
+    named = {
+        f"{part}/{position:03d}": variable
+        for part, owner in parts.items()
+        if owner is not None
+        for position, variable in enumerate(owner.variables)
+    }
+    return {"step": trainer.step, **named}

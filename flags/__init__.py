@@ -1,0 +1,1 @@
+"""Training recipes: one absl flagfile per published or shipped system. Data, not code."""

@@ -1,0 +1,59 @@
+"""Packaging of animegan-tf. Ranges here, exact pins in constraints.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "animegan_tf/__init__.py").read_text()).group(1)
+
+BASE = ["numpy>=2", "Pillow>=11", "ai-edge-litert>=2.1,<3", "click>=8.1", "tqdm>=4.66"]
+EXTRAS = {
+    # Keras is bounded because TensorFlow does not cap it.
+    "train": [
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "opencv-python>=4.11",
+        "absl-py>=2.1",
+        "tf2onnx>=1.17",
+        "onnx>=1.17",
+        "onnxruntime>=1.20",
+        "tensorboard>=2.20",
+    ],
+    "onnx": ["onnxruntime>=1.20"],
+    "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.14", "build>=1.2", "scikit-image>=0.25"],
+}
+EXTRAS["all"] = sorted({requirement for name in ("train", "onnx") for requirement in EXTRAS[name]})
+
+setup(
+    name="animegan-tf",
+    version=VERSION,
+    description="The AnimeGAN family: photos and films to anime and illustration, in TensorFlow and Keras",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["animegan_tf", "animegan_tf.*"]), "animegan_tf.recipes"],
+    package_dir={"animegan_tf.recipes": "flags"},
+    package_data={
+        "animegan_tf": ["py.typed", "styles/*/*", "styles/*/saved_model/**"],
+        "animegan_tf.recipes": ["*.flags"],
+    },
+    install_requires=BASE,
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            "animegan = animegan_tf.apps.cli:main",
+            "animegan-train = animegan_tf.training.run:main",
+            "animegan-export = animegan_tf.export.run:main",
+        ]
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Graphics",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

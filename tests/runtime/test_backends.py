@@ -1,0 +1,143 @@
+"""backends: the three compute the same, at every size, and fail with one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from animegan_tf.errors import MissingExtraError, StyleError, UnknownNameError, UsageError
+from animegan_tf.images import to_float, to_uint8
+from animegan_tf.manifest import digest, read_manifest, write_manifest
+from animegan_tf.runtime.backends import BACKENDS, Backend, load_backend
+
+SIZES = ((32, 32), (40, 64), (32, 32), (8, 8))
+
+
+@pytest.fixture
+def own_style(tiny_style, tmp_path):
+    """Returns a copy of the tiny style whose files a test may change."""
+    return shutil.copytree(tiny_style, tmp_path / "own")
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request, tiny_style):
+    """Returns each backend in turn, with the tiny style loaded."""
+    return load_backend(request.param, tiny_style, read_manifest(tiny_style))
+
+
+def test_backends_are_keyed_by_the_manifests_format_names():
+    assert list(BACKENDS) == ["tflite", "onnx", "saved_model"]
+    assert [b.takes_uint8 for b in BACKENDS.values()] == [False, False, True]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_run_equals_the_network(backend, size, tiny_reference, rng):
+    image = to_float(rng.integers(0, 256, (1, *size, 3), dtype=np.uint8))
+    styled = backend.run(image)
+    assert styled.dtype == np.float32
+    tolerance = 0.5 / 127.5 + 1e-6 if backend.takes_uint8 else 1e-6
+    np.testing.assert_allclose(styled[0], tiny_reference(image[0]), atol=tolerance)
+
+
+def test_run_pixels_agree_within_one_level_for_changing_sizes(backend, tiny_reference, rng):
+    for size in SIZES:
+        pixels = rng.integers(0, 256, (1, *size, 3), dtype=np.uint8)
+        styled = backend.run_pixels(pixels)
+        assert styled.dtype == np.uint8
+        expected = to_uint8(tiny_reference(to_float(pixels[0])))
+        np.testing.assert_allclose(styled[0].astype(int), expected, atol=1)
+
+
+def test_threads_may_share_a_backend_with_different_sizes(backend, tiny_reference, rng):
+    pictures = [rng.integers(0, 256, (1, *size, 3), dtype=np.uint8) for size in SIZES * 4]
+    with ThreadPoolExecutor(4) as pool:
+        for pixels, styled in zip(pictures, pool.map(backend.run_pixels, pictures), strict=True):
+            np.testing.assert_allclose(styled[0].astype(int), to_uint8(tiny_reference(to_float(pixels[0]))), atol=1)
+
+
+def test_a_number_of_threads_can_be_asked_for(tiny_style):
+    for name in ("tflite", "onnx"):
+        backend = load_backend(name, tiny_style, read_manifest(tiny_style), threads=1)
+        assert backend.run(np.zeros((1, 8, 8, 3), np.float32)).tolist() == np.zeros((1, 8, 8, 3)).tolist()
+
+
+def test_unknown_backend_lists_the_known(tiny_style):
+    with pytest.raises(UnknownNameError, match="'tflight': known are onnx, saved_model, tflite.*'tflite'"):
+        load_backend("tflight", tiny_style, read_manifest(tiny_style))
+
+
+def test_precision_that_the_style_lacks_lists_what_it_has(tiny_style):
+    with pytest.raises(UsageError, match="has no tflite file of precision float16: its files are tflite float32, "):
+        load_backend("tflite", tiny_style, read_manifest(tiny_style), "float16")
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "line"),
+    [
+        ("tflite", "ai_edge_litert.interpreter", "pip install ai-edge-litert"),
+        ("onnx", "onnxruntime", r"pip install 'animegan-tf\[onnx\]'"),
+        ("saved_model", "tensorflow", r"pip install 'animegan-tf\[train\]'"),
+    ],
+)
+def test_missing_package_names_the_pip_line(name, module, line, tiny_style, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)  # what Python does for a package that is not there
+    with pytest.raises(MissingExtraError, match=f"The {name} backend needs .*: {line}$"):
+        load_backend(name, tiny_style, read_manifest(tiny_style))
+
+
+def test_changed_file_is_not_loaded(own_style):
+    with open(own_style / "model_float32.tflite", "ab") as file:
+        file.write(b"more")
+    with pytest.raises(StyleError, match="model_float32.tflite is damaged or was changed"):
+        load_backend("tflite", own_style, read_manifest(own_style))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_file_that_is_no_model_is_a_style_error(name, own_style):
+    manifest = read_manifest(own_style)
+    path = own_style / manifest.find(name).path
+    for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
+        file.write_bytes(b"not a model")
+    files = tuple(dataclasses.replace(f, sha256=digest(own_style / f.path)) for f in manifest.files)
+    write_manifest(own_style, dataclasses.replace(manifest, files=files))
+    with pytest.raises(StyleError, match=f"cannot be loaded by {name}: .*[^.]\\.$"):
+        load_backend(name, own_style, read_manifest(own_style))
+
+
+def test_failure_inside_a_runtime_is_a_style_error_and_the_next_picture_works(backend):
+    channels = 4
+    with pytest.raises(StyleError, match=f"{backend.format} failed on a picture of 16x8: "):
+        backend.run(np.zeros((1, 8, 16, channels), np.float32))
+    assert not backend.run(np.zeros((1, 8, 16, 3), np.float32)).round(2).any()
+
+
+class Broken(Backend):
+    """A backend that returns what it is told to."""
+
+    format = "broken"
+
+    def __init__(self, result: np.ndarray):
+        self.result = result
+
+    def _load(self, path, threads):
+        raise NotImplementedError
+
+    def _compute(self, image):
+        return self.result
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (np.full((1, 8, 8, 3), np.nan, np.float32), "computed values that are no numbers for a picture of 8x8"),
+        (np.zeros((1, 4, 8, 3), np.float32), r"made \[1, 4, 8, 3\] of a picture of 8x8"),
+    ],
+)
+def test_result_that_is_no_picture_is_a_style_error(result, message):
+    with pytest.raises(StyleError, match=message):
+        Broken(result).run(np.zeros((1, 8, 8, 3), np.float32))

@@ -1,0 +1,142 @@
+"""manifest: what is written is read again, and what cannot be trusted is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+
+import pytest
+
+from animegan_tf.errors import StyleError
+from animegan_tf.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    Manifest,
+    ModelFile,
+    digest,
+    read_manifest,
+    verify_file,
+    write_manifest,
+)
+
+FLOAT32 = ModelFile("model_float32.tflite", "tflite", "float32", "0" * 64, 10, 1e-6)
+FLOAT16 = ModelFile("model_float16.tflite", "tflite", "float16", "1" * 64, 5, 5e-3)
+MANIFEST = Manifest(
+    name="hokusai",
+    system="mobile",
+    recipe="mobile_hokusai",
+    size_multiple=8,
+    parameters=92000,
+    licence="CC0-1.0",
+    credits="woodblock prints: 北斎",
+    files=(FLOAT16, FLOAT32),
+    extra={"steps": [1, 2]},
+)
+
+
+def test_round_trip(tmp_path):
+    write_manifest(tmp_path, MANIFEST)
+    assert read_manifest(tmp_path) == MANIFEST
+
+
+def test_unknown_fields_of_later_versions_are_ignored(tmp_path):
+    write_changed(tmp_path, mood="calm")
+    assert read_manifest(tmp_path) == MANIFEST
+
+
+@pytest.mark.parametrize(
+    ("format", "precision", "expected"),
+    [
+        ("tflite", None, FLOAT32),
+        ("tflite", "float16", FLOAT16),
+        ("tflite", "int8", None),
+        ("onnx", None, None),
+    ],
+)
+def test_find_prefers_float32(format, precision, expected):
+    assert MANIFEST.find(format, precision) == expected
+
+
+def write_changed(folder, **changes) -> None:
+    """Writes MANIFEST with some fields replaced; None removes a field."""
+    data = dataclasses.asdict(MANIFEST) | changes
+    text = json.dumps({name: value for name, value in data.items() if value is not None})
+    (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"files": None}, "is incomplete"),
+        ({"name": None}, "is incomplete: .*'name'"),
+        ({"files": [{"path": "a"}]}, "is incomplete"),
+        ({"files": 3}, "is incomplete"),
+        ({"format_version": FORMAT_VERSION + 1}, "unknown format .*: update animegan-tf"),
+        ({"format_version": "1"}, "unknown format"),
+        ({"size_multiple": "8"}, "has a size_multiple that is not of type int"),
+        ({"size_multiple": 0}, "size_multiple 0; it must be at least 1"),
+        ({"files": [dataclasses.asdict(FLOAT32) | {"path": 3}]}, "has a path that is not of type str"),
+        ({"name": "../evil"}, "has the name '../evil', which cannot be part of a file name"),
+        ({"name": ""}, "cannot be part of a file name"),
+        ({"pixel_range": [0.0, 1.0]}, "must be NHWC, RGB"),
+        ({"color_order": "BGR"}, "must be NHWC, RGB"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(changes, message, tmp_path):
+    write_changed(tmp_path, **changes)
+    with pytest.raises(StyleError, match=message):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"{", "cannot be read"), (b"\xff", "cannot be read"), (b"[]", "unknown format")],
+)
+def test_what_is_no_manifest_is_refused(content, message, tmp_path):
+    (tmp_path / MANIFEST_NAME).write_bytes(content)
+    with pytest.raises(StyleError, match=message):
+        read_manifest(tmp_path)
+
+
+def test_folder_without_manifest_is_no_style(tmp_path):
+    with pytest.raises(StyleError, match="is not a style folder: it has no manifest.json"):
+        read_manifest(tmp_path)
+
+
+def test_digest_of_a_file_is_its_sha256(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert digest(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_digest_of_a_folder_depends_on_names_and_contents(tmp_path):
+    folder = tmp_path / "saved_model"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"abc")
+    first = digest(folder)
+    assert first == hashlib.sha256(b"a\0" + hashlib.sha256(b"abc").digest()).hexdigest()
+    (folder / "a").rename(folder / "b")
+    renamed = digest(folder)
+    (folder / "b").write_bytes(b"abd")
+    assert len({first, renamed, digest(folder)}) == 3
+
+
+def test_verify_returns_the_path_of_an_unchanged_file(tmp_path):
+    path = tmp_path / FLOAT32.path
+    path.write_bytes(b"model")
+    file = dataclasses.replace(FLOAT32, sha256=digest(path))
+    assert verify_file(tmp_path, file) == path
+    path.write_bytes(b"Model")
+    with pytest.raises(StyleError, match="is damaged or was changed"):
+        verify_file(tmp_path, file)
+
+
+def test_verify_refuses_a_missing_file(tmp_path):
+    with pytest.raises(StyleError, match="is missing though manifest.json lists it"):
+        verify_file(tmp_path, FLOAT32)
+
+
+@pytest.mark.parametrize("path", ["../outside.tflite", "/etc/passwd"])
+def test_verify_refuses_a_path_outside_the_folder(path, tmp_path):
+    with pytest.raises(StyleError, match="lies outside the style folder"):
+        verify_file(tmp_path, dataclasses.replace(FLOAT32, path=path))

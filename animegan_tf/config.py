@@ -60,23 +60,25 @@ class TrainConfig:
     discriminator: str = option("animeganv2", "discriminator network", "models")
     discriminator_width: int = option(0, "channels of its first layer; 0: as published", "models", low=0, high=512)
 
-    adversarial_loss: str = option(
-        "lsgan", "adversarial loss", "losses", choices=("lsgan", "hinge", "vanilla", "wgan")
-    )
+    adversarial_loss: str = option("lsgan", "adversarial loss", "losses", choices=("lsgan", "hinge", "vanilla", "wgan"))
     adversarial_weight: float = option(300.0, "weight of the generator's adversarial term", "losses", low=0)
     discriminator_weight: float = option(300.0, "weight of the sum of the discriminator's terms", "losses", low=0)
     discriminator_anime_weight: float = option(1.2, "multiplier: anime pictures are real", "losses", low=0)
     discriminator_stylized_weight: float = option(1.2, "multiplier: stylized photos are fake", "losses", low=0)
     discriminator_gray_weight: float = option(1.2, "multiplier: grey anime pictures are fake", "losses", low=0)
     discriminator_smooth_weight: float = option(0.8, "multiplier: edge-smoothed grey are fake", "losses", low=0)
-    content_weight: float = option(1.5, "weight of the content term: VGG19 features of photo and result", "losses", low=0)
+    content_weight: float = option(
+        1.5, "weight of the content term: VGG19 features of photo and result", "losses", low=0
+    )
     content_layer: str = option("block4_conv4", "VGG19 layer of the content term (before ReLU)", "losses")
     content_loss: str = option("l1", "distance of the content features", "losses", choices=("l1", "relative_l2"))
     gram_weight: float = option(2.5, "weight of the style term: Gram matrices of VGG19 features", "losses", low=0)
     gram_layers: tuple[str, ...] = option(("block4_conv4",), "VGG19 layers of the style term (before ReLU)", "losses")
     gram_picture: str = option("gray", "style pictures whose Gram matrices count", "losses", choices=("gray", "color"))
     gram_target: str = option(
-        "batch", "compare with the style pictures of the batch, or with the mean over the set", "losses",
+        "batch",
+        "compare with the style pictures of the batch, or with the mean over the set",
+        "losses",
         choices=("batch", "set"),
     )
     gram_loss: str = option("l1", "distance of the Gram matrices", "losses", choices=("l1", "relative_l1"))
@@ -89,9 +91,13 @@ class TrainConfig:
     pretrain_lr: float = option(2e-4, "learning rate of the content-only phase", "optimisation", low=0, high=1)
     beta_1: float = option(0.5, "Adam's first decay", "optimisation", low=0, high=0.9999)
     beta_2: float = option(0.999, "Adam's second decay", "optimisation", low=0, high=0.999999)
-    lr_schedule: str = option("constant", "learning rates after pre-training", "optimisation", choices=("constant", "cosine"))
+    lr_schedule: str = option(
+        "constant", "learning rates after pre-training", "optimisation", choices=("constant", "cosine")
+    )
     clip_norm: float = option(0.0, "clip each network's gradient to this global norm; 0: off", "optimisation", low=0)
-    ema_decay: float = option(0.0, "decay of the averaged generator that is exported; 0: off", "optimisation", low=0, high=0.99999)
+    ema_decay: float = option(
+        0.0, "decay of the averaged generator that is exported; 0: off", "optimisation", low=0, high=0.99999
+    )
     discriminator_steps: int = option(1, "discriminator updates per generator update", "optimisation", low=1, high=16)
 
     epochs: int = option(101, "epochs in all, pre-training included", "schedule", low=1)

@@ -4,9 +4,9 @@ AnimeganError               anything below; its message is one sentence a user c
 |-- UsageError              a flag, name or argument is wrong (exit code 2)
 |   |-- ConfigError         a training flag or recipe
 |   |-- UnknownNameError    a style, recipe, generator, loss ... that does not exist
-|   `-- MissingExtraError   an optional dependency is not installed
+|   |-- MissingExtraError   an optional dependency is not installed
+|   `-- DataError           a folder named by a flag is missing, empty or unusable
 |-- ImageError              one picture cannot be read, is too large or cannot be written
-|-- DataError               a training folder is missing, empty or unusable
 |-- CheckpointError         a run folder or checkpoint cannot be resumed or read
 |-- TrainingError           training stopped: a loss became NaN or infinite
 |-- ExportError             an exported file could not be made or differs from the network
@@ -57,8 +57,8 @@ class ImageError(AnimeganError):
     """One picture cannot be read, is too large, or cannot be written."""
 
 
-class DataError(AnimeganError):
-    """A training folder is missing, empty or holds nothing usable."""
+class DataError(UsageError):
+    """A folder named by a flag is missing, empty or holds nothing usable."""
 
 
 class CheckpointError(AnimeganError):

@@ -217,7 +217,7 @@ def pad_to_multiple(pixels: np.ndarray, multiple: int, minimum: int = 0) -> np.n
     return pixels[rows][:, columns]
 
 
-def _opened(source, name: str, max_pixels: int) -> Image.Image:
+def _opened(source: str | os.PathLike | bytes, name: str, max_pixels: int) -> Image.Image:
     try:
         image = _open_without_bomb_check(io.BytesIO(source) if isinstance(source, bytes) else source)
     except FileNotFoundError:
@@ -234,7 +234,7 @@ def _opened(source, name: str, max_pixels: int) -> Image.Image:
     return image
 
 
-def _open_without_bomb_check(file) -> Image.Image:
+def _open_without_bomb_check(file: str | os.PathLike | io.BytesIO) -> Image.Image:
     # Pillow's own limit is a process-wide constant with two thresholds; ours is an argument and one clear sentence.
     with _OPEN_LOCK:
         saved, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

@@ -15,12 +15,13 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from animegan_tf.errors import StyleError
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
-_TYPES = {"str": str, "int": int, "float": (int, float), "dict": dict}
+_TYPES: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "dict": dict}
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def read_manifest(folder: Path) -> Manifest:
     known = {f.name for f in dataclasses.fields(Manifest)}
     try:
         files = tuple(ModelFile(**item) for item in data.pop("files"))
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
         manifest = Manifest(files=files, **fields)
     except (KeyError, TypeError) as error:
         raise StyleError(f"{path} is incomplete: {error}.") from None
@@ -138,9 +139,11 @@ def verify_file(folder: Path, file: ModelFile) -> Path:
 
 def _check(manifest: Manifest, path: Path) -> None:
     # A style folder may come from anywhere: what the runtime computes with, or builds file names from, is looked at.
-    for item in (manifest, *manifest.files):
+    items: list[Manifest | ModelFile] = [manifest, *manifest.files]
+    for item in items:
         for entry in dataclasses.fields(item):
-            if entry.type in _TYPES and not isinstance(getattr(item, entry.name), _TYPES[entry.type]):
+            expected = _TYPES.get(str(entry.type))
+            if expected and not isinstance(getattr(item, entry.name), expected):
                 raise StyleError(f"{path} has a {entry.name} that is not of type {entry.type}.")
     if not manifest.name or manifest.name != Path(manifest.name).name:
         raise StyleError(f"{path} has the name {manifest.name!r}, which cannot be part of a file name.")

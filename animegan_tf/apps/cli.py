@@ -223,9 +223,7 @@ def _plan(found: list[Found], output: Path | None, style: str, *, one_file: bool
     if one_file and len(found) == 1 and output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir():
         return [Job(found[0].photo, output)]
     if os.path.lexists(output) and not output.is_dir():
-        raise UsageError(
-            f"{output} is not a folder: name a folder, or for one picture a .jpg, .png or .webp."
-        )
+        raise UsageError(f"{output} is not a folder: name a folder, or for one picture a .jpg, .png or .webp.")
     return [Job(photo, output / folders / styled_name(photo.name, style)) for photo, folders in found]
 
 

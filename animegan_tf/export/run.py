@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,5 +154,3 @@ def _write_preview(generator, photo: Path, target: Path) -> None:
     stylized = np.asarray(generator(images.to_float(padded)[None], training=False))[0]
     crop = images.to_uint8(stylized)[: pixels.shape[0], : pixels.shape[1]]
     images.write_picture(target, images.Picture(np.concatenate([pixels, crop], axis=1)))
-
-

@@ -1,7 +1,7 @@
 """A SavedModel for TF Serving: uint8 pictures of any size in and out, or encoded ones.
 
-    serving_default   image: uint8 [N, H, W, 3] RGB       -> stylized: the same
-    serve_bytes       bytes: string [N], JPEG/PNG/GIF/BMP -> bytes: string [N], PNG
+serving_default   image: uint8 [N, H, W, 3] RGB       -> stylized: the same
+serve_bytes       bytes: string [N], JPEG/PNG/GIF/BMP -> bytes: string [N], PNG
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def write_saved_model(generator: Generator, folder: Path) -> None:
 
 
 def _stylize(generator: Generator, image):
-    """Returns uint8 [N, H, W, 3] for uint8 [N, H, W, 3]: padded by reflection to the network's multiple, cropped back."""
+    """Returns uint8 [N, H, W, 3] for the same, padded by reflection to the network's multiple and cropped back."""
     height, width = tf.shape(image)[1], tf.shape(image)[2]
     rows = _reflect_indices(height, _padded(height, generator.size_multiple))
     columns = _reflect_indices(width, _padded(width, generator.size_multiple))

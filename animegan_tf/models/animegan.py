@@ -5,6 +5,7 @@ Source: Chen et al. 2019, AnimeGAN: A Novel Lightweight GAN for Photo Animation;
 
 from __future__ import annotations
 
+import keras
 from keras import initializers, layers, ops
 
 from animegan_tf.models.layers import (
@@ -21,6 +22,7 @@ def _conv(filters: int, kernel_size: int = 3) -> ConvBlock:
     return ConvBlock(PaddedConv2D(filters, kernel_size), InstanceNorm())
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class SeparableBlock(layers.Layer):
     """Depthwise 3x3, pointwise 1x1, instance norm (epsilon 1e-6), LeakyReLU; strides 2 pads bottom and right."""
 
@@ -41,6 +43,7 @@ class SeparableBlock(layers.Layer):
         return {**super().get_config(), "filters": self.filters, "strides": self.strides}
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class InvertedResidual(layers.Layer):
     """x + [1x1 to twice the channels, depthwise 3x3, 1x1 back], instance norm after each: [B, H, W, C] -> the same."""
 
@@ -61,6 +64,7 @@ class InvertedResidual(layers.Layer):
         return input_shape
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class AnimeGANGenerator(Generator):
     """The published generator, 3,956,096 parameters at width 64. See `Generator` for input and output.
 

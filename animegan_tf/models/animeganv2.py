@@ -5,6 +5,7 @@ Source: Chen et al. 2020, AnimeGANv2; layer sizes from the published code (net/g
 
 from __future__ import annotations
 
+import keras
 from keras import initializers, layers, ops
 
 from animegan_tf.models.layers import ConvBlock, LayerNorm, PaddedConv2D, upsample_bilinear_tf1
@@ -28,6 +29,7 @@ def _chain(x, blocks):
     return x
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class InvertedResidual(layers.Layer):
     """1x1 to twice the channels, depthwise 3x3 with bias, 1x1 to `filters`; the input is added where C == filters."""
 
@@ -56,6 +58,7 @@ class InvertedResidual(layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class AnimeGANv2Generator(Generator):
     """The published generator, 2,143,552 parameters at width 32. See `Generator` for input and output."""
 
@@ -79,6 +82,7 @@ class AnimeGANv2Generator(Generator):
         return ops.tanh(ops.cast(self.to_rgb(x), "float32"))
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class Bottleneck(layers.Layer):
     """x + [1x1 to a quarter of the channels, 3x3, 1x1 back without norm]: [B, H, W, C] -> the same."""
 
@@ -97,6 +101,7 @@ class Bottleneck(layers.Layer):
         return input_shape
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class AnimeGANv2LiteGenerator(Generator):
     """The lite generator, 698,240 parameters at width 32; its weights were never published. See `Generator`."""
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import keras
+
 from animegan_tf.models.layers import ConvBlock, InstanceNorm, LayerNorm, SpectralConv2D
 from animegan_tf.models.network import Network
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class PatchDiscriminator(Network):
     """image: [B, H, W, 3] float in [-1, 1], RGB -> logits: [B, H/4, W/4, 1], one per overlapping patch.
 
@@ -41,6 +44,7 @@ class PatchDiscriminator(Network):
         return self.logits(x, training=training)
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class AnimeGANDiscriminator(PatchDiscriminator):
     """AnimeGAN's discriminator: instance norm."""
 
@@ -48,6 +52,7 @@ class AnimeGANDiscriminator(PatchDiscriminator):
         super().__init__(width, norm=InstanceNorm, **kwargs)
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class AnimeGANv2Discriminator(PatchDiscriminator):
     """AnimeGANv2's discriminator: layer norm over H, W, C."""
 

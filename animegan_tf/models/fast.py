@@ -6,6 +6,7 @@ joins the last convolution, so that fine lines and letters need not pass through
 
 from __future__ import annotations
 
+import keras
 from keras import layers, ops
 
 from animegan_tf.models.layers import upsample_bilinear_tf1
@@ -23,6 +24,7 @@ def _chain(x, blocks, training):
     return x
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class InvertedResidual(layers.Layer):
     """x + [1x1 to twice the channels, depthwise 3x3, 1x1 back]: [B, H, W, C] -> the same, ReLU6 and batch norm."""
 
@@ -49,6 +51,7 @@ class InvertedResidual(layers.Layer):
         return input_shape
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class FastGenerator(Generator):
     """About 90 thousand parameters and 0.5 GMAC at 256x256 at width 24. See `Generator` for input and output."""
 

@@ -98,6 +98,7 @@ class _MomentsNorm(keras.layers.Layer):
         return {**super().get_config(), "epsilon": self.epsilon}
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class LayerNorm(_MomentsNorm):
     """Layer norm over H, W and C together, scale and shift per channel: [B, H, W, C] -> the same.
 
@@ -111,6 +112,7 @@ class LayerNorm(_MomentsNorm):
         super().__init__(epsilon, **kwargs)
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class InstanceNorm(_MomentsNorm):
     """Instance norm over H and W, scale and shift per channel: [B, H, W, C] -> the same.
 
@@ -123,6 +125,7 @@ class InstanceNorm(_MomentsNorm):
         super().__init__(epsilon, **kwargs)
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class PaddedConv2D(keras.layers.Layer):
     """Padding by rule, then a VALID convolution: [B, H, W, C] -> [B, H/strides, W/strides, filters].
 
@@ -174,6 +177,7 @@ class PaddedConv2D(keras.layers.Layer):
         return {**super().get_config(), **settings, "initializer": keras.initializers.serialize(self.initializer)}
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class SpectralConv2D(keras.layers.Layer):
     """Convolution whose kernel is divided by its largest singular value: [B, H, W, C] -> [B, H', W', filters].
 
@@ -198,7 +202,10 @@ class SpectralConv2D(keras.layers.Layer):
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.initializer)
         self.u = self.add_weight(
-            name="u", shape=(1, self.filters), trainable=False, initializer=keras.initializers.TruncatedNormal(stddev=1.0)
+            name="u",
+            shape=(1, self.filters),
+            trainable=False,
+            initializer=keras.initializers.TruncatedNormal(stddev=1.0),
         )
 
     def call(self, x, training=False):
@@ -227,6 +234,7 @@ def _unit(vector):
     return vector * ops.rsqrt(ops.sum(ops.square(vector)) + 1e-12)
 
 
+@keras.saving.register_keras_serializable(package="animegan_tf")
 class ConvBlock(keras.layers.Layer):
     """Convolution, normalisation, LeakyReLU: [B, H, W, C] -> [B, H/strides, W/strides, filters].
 

@@ -15,7 +15,6 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from keras import ops
 
 from animegan_tf.errors import CheckpointError, TrainingError
 from animegan_tf.training.trainer import Trainer
@@ -72,7 +71,9 @@ def restore_newest(trainer: Trainer, run_dir: Path) -> tuple[int, list[str]]:
             continue
         _assign(trainer, arrays, folder)
         return int(trainer.step.numpy()), problems
-    raise CheckpointError(f"--run_dir={run_dir} holds no readable checkpoint to resume from. {' '.join(problems)}".strip())
+    raise CheckpointError(
+        f"--run_dir={run_dir} holds no readable checkpoint to resume from. {' '.join(problems)}".strip()
+    )
 
 
 def last_good(run_dir: Path) -> str:

@@ -116,8 +116,13 @@ class Objective:
     def _gram(self, found, targets):
         loss = perceptual.GRAM_LOSSES[self.config.gram_loss]
         names = self.config.gram_layers
-        total = sum(loss(targets["grams"][name], perceptual.gram_matrix(found[name])) for name in names)
+        total = sum(loss(targets["grams"][name], self._gram_matrix(found[name])) for name in names)
         return self.config.gram_weight / len(names) * total
+
+    def _gram_matrix(self, features):
+        gram = perceptual.gram_matrix(features)
+        # One picture need not have the mean palette of a whole style set; the pictures together should.
+        return ops.mean(gram, axis=0, keepdims=True) if self.config.gram_target == "set" else gram
 
 
 def mean_grams(features: Callable, names: tuple[str, ...], pictures: Iterable[np.ndarray]) -> dict[str, np.ndarray]:

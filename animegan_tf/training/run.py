@@ -1,9 +1,9 @@
 """A whole training run: wires data, networks, losses and callbacks, resumes, and writes the run folder.
 
-    00003-animeganv2_hayao/
-      recipe.flags   re-runs it          log.txt        one line per logged step
-      scalars/       TensorBoard         samples/       grids of fixed photos
-      checkpoints/   see checkpoints.py
+00003-animeganv2_hayao/
+  recipe.flags   re-runs it          log.txt        one line per logged step
+  scalars/       TensorBoard         samples/       grids of fixed photos
+  checkpoints/   see checkpoints.py
 """
 
 from __future__ import annotations
@@ -280,4 +280,3 @@ def _square(pixels: np.ndarray) -> np.ndarray:
     from PIL import Image, ImageOps
 
     return np.asarray(ImageOps.fit(Image.fromarray(pixels), (_SAMPLE_SIDE, _SAMPLE_SIDE)))
-

@@ -1,0 +1,44 @@
+"""Feature losses against NumPy."""
+
+import numpy as np
+
+from animegan_tf.config import TrainConfig
+from animegan_tf.losses import perceptual
+
+
+def test_gram_by_hand():
+    features = np.array([[[1.0, 2.0], [3.0, 0.0]]], "float32")[None]
+    # F^T F = [[1 + 9, 2], [2, 4]], divided by H W C = 1 * 2 * 2.
+    np.testing.assert_allclose(perceptual.gram_matrix(features)[0], [[2.5, 0.5], [0.5, 1.0]])
+
+
+def test_gram_does_not_depend_on_position(rng):
+    features = rng.normal(size=(1, 4, 6, 3)).astype("float32")
+    shuffled = features.reshape(1, 24, 3)[:, rng.permutation(24)].reshape(1, 4, 6, 3)
+    np.testing.assert_allclose(perceptual.gram_matrix(features), perceptual.gram_matrix(shuffled), atol=1e-6)
+
+
+def test_losses_against_numpy(rng):
+    a, b = rng.normal(size=(2, 2, 3, 4, 5)).astype("float32")
+    np.testing.assert_allclose(perceptual.l1(a, b), np.abs(a - b).mean(), rtol=1e-5)
+    relative = (((a - b) ** 2).sum((1, 2, 3)) / (a**2).sum((1, 2, 3))).mean()
+    np.testing.assert_allclose(perceptual.relative_l2(a, b), relative, rtol=1e-5)
+    g, h = a[..., 0], b[..., 0]
+    np.testing.assert_allclose(perceptual.gram_l1(g, h), np.abs(g - h).mean(), rtol=1e-5)
+    relative = (np.abs(g - h).sum((1, 2)) / np.abs(g).sum((1, 2))).mean()
+    np.testing.assert_allclose(perceptual.gram_relative_l1(g, h), relative, rtol=1e-5)
+
+
+def test_zero_on_identical_inputs(rng):
+    a = rng.normal(size=(2, 4, 4, 3)).astype("float32")
+    for loss in perceptual.CONTENT_LOSSES.values():
+        assert float(loss(a, a)) == 0
+    gram = perceptual.gram_matrix(a)
+    for loss in perceptual.GRAM_LOSSES.values():
+        assert float(loss(gram, gram)) == 0
+
+
+def test_the_flags_offer_what_exists():
+    fields = TrainConfig.__dataclass_fields__
+    assert set(fields["content_loss"].metadata["choices"]) == set(perceptual.CONTENT_LOSSES)
+    assert set(fields["gram_loss"].metadata["choices"]) == set(perceptual.GRAM_LOSSES)

@@ -1,0 +1,140 @@
+"""Configuration: flags, flagfiles, bounds, recipes."""
+
+import dataclasses
+
+import pytest
+
+from animegan_tf.config import (
+    RECIPE_GROUPS,
+    TrainConfig,
+    help_text,
+    list_recipes,
+    parse_flags,
+    read_flagfile,
+    recipe_differences,
+    run_program,
+    to_flagfile,
+    with_recipe,
+)
+from animegan_tf.errors import ConfigError, UnknownNameError, UsageError
+
+RECIPES = list_recipes()
+
+
+def test_flags_become_typed_values():
+    config = parse_flags(TrainConfig, ["--gram_layers=a,b", "--xla", "--generator_lr=1e-3", "--seed=7"])
+    assert (config.gram_layers, config.xla, config.generator_lr, config.seed) == (("a", "b"), True, 1e-3, 7)
+
+
+def test_text_and_back():
+    config = TrainConfig(generator_lr=1.25e-5, gram_layers=("block1_conv1", "block2_conv2"), xla=True, photo_dir="a b")
+    text = to_flagfile(config, "a header\nof two lines")
+    assert text.startswith("# a header\n# of two lines\n")
+
+
+def test_a_flagfile_gives_an_equal_config_and_later_flags_win(tmp_path):
+    config = TrainConfig(content_weight=0.125, photo_dir="with space/ä", pretrain_epochs=3)
+    path = tmp_path / "x.flags"
+    path.write_text(to_flagfile(config), encoding="utf-8")
+    assert read_flagfile(path) == config
+    assert parse_flags(TrainConfig, [f"--flagfile={path}", "--content_weight=2"]).content_weight == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--contnt_weight=2"], "Unknown command line flag 'contnt_weight'. Did you mean: content_weight"),
+        (["--image_size=100"], "--image_size=100 must be a multiple of 32"),
+        (["--image_size=abc"], "image_size=abc"),
+        (["--batch_size=0"], "batch_size=0: 0 is not an integer in the range"),
+        (["--adversarial_loss=lsgn"], "adversarial_loss=lsgn.*lsgan"),
+        (["--photo_crop_min=0.9", "--photo_crop_max=0.5"], "--photo_crop_min=0.9 must not be above"),
+        (["--pretrain_epochs=9", "--epochs=3"], "--pretrain_epochs=9 must not be above --epochs=3"),
+        (["--content_weight=0"], "--pretrain_epochs needs --content_weight"),
+        (["--gram_layers="], "--gram_weight needs at least one layer"),
+        (["photos"], "Unexpected argument 'photos'"),
+    ],
+)
+def test_bad_flags_are_one_sentence(arguments, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        parse_flags(TrainConfig, arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_bounds_hold_without_flags_too():
+    with pytest.raises(ConfigError, match="--flip=1.5 is above the largest allowed value, 1"):
+        TrainConfig(flip=1.5)
+    with pytest.raises(ConfigError, match="--precision=float8 is not one of"):
+        TrainConfig(precision="float8")
+
+
+def test_a_missing_flagfile_is_named():
+    with pytest.raises(UsageError, match="--flagfile=nowhere.flags does not exist"):
+        parse_flags(TrainConfig, ["--flagfile=nowhere.flags"])
+
+
+def test_a_recipe_by_name_comes_first():
+    assert with_recipe(["--recipe=smoke", "--seed=3"])[0] == f"--flagfile={RECIPES['smoke']}"
+    assert with_recipe(["--flagfile=x", "--recipe=mine"]) == ["--flagfile=x", "--recipe=mine"]
+    with pytest.raises(UnknownNameError, match="Unknown recipe 'smok'.*Did you mean 'smoke'"):
+        with_recipe(["--recipe=smok"])
+
+
+def test_differences_name_what_a_checkpoint_depends_on():
+    first = TrainConfig()
+    other = dataclasses.replace(first, content_weight=9, generator="fast", epochs=50, photo_dir="x", xla=True)
+    assert recipe_differences(first, other) == ["generator", "content_weight"]
+
+
+def test_help_shows_every_flag_with_default_and_bounds():
+    text = help_text(TrainConfig, "animegan-train", "Trains.")
+    for field in dataclasses.fields(TrainConfig):
+        assert f"--{field.name}=" in text and field.metadata["help"] in text
+    assert "--adversarial_loss=lsgan" in text and "(lsgan | hinge | vanilla | wgan)" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [(["--help"], 0, ""), (["--sed=1"], 2, "prog: Unknown command line flag 'sed'. Did you mean: seed ?\n")],
+)
+def test_a_program_ends_with_one_sentence(capsys, arguments, code, message):
+    assert run_program(TrainConfig, lambda config: None, program="prog", purpose="", argv=arguments) == code
+    assert capsys.readouterr().err == message
+
+
+def test_ctrl_c_is_130():
+    def interrupted(config):
+        raise KeyboardInterrupt
+
+    assert run_program(TrainConfig, interrupted, program="prog", purpose="", argv=[]) == 130
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_complete_and_commented(name):
+    """Every field of the recipe groups is given, none other; the head says source, differences, hardware, command."""
+    text = RECIPES[name].read_text(encoding="utf-8")
+    given = [line.split("=")[0].removeprefix("--") for line in text.splitlines() if line.startswith("--")]
+    wanted = [f.name for f in dataclasses.fields(TrainConfig) if f.metadata["group"] in RECIPE_GROUPS]
+    assert sorted(given) == sorted(wanted)
+    head = text.split("\n\n")[0]
+    for part in ("# Source:", "# Differs:", "# Hardware:", f"# Command: python tools/train.py --flagfile=flags/{name}"):
+        assert part in head
+    assert read_flagfile(RECIPES[name]).recipe == name
+
+
+@pytest.mark.parametrize(
+    ("name", "multipliers", "content", "gram", "color", "tv"),
+    [
+        ("animegan_hayao", (1, 1, 1, 0.1), 1.5, 3.0, 10, 0),
+        ("animeganv2_hayao", (1.2, 1.2, 1.2, 0.8), 1.5, 2.5, 15, 1),
+        ("animeganv2_paprika", (1, 1, 1, 0.005), 2.0, 0.6, 50, 0.1),
+        ("animeganv2_shinkai", (1.7, 1.7, 1.7, 1.0), 1.2, 2.0, 10, 1),
+    ],
+)
+def test_published_weights_are_not_mixed(name, multipliers, content, gram, color, tv):
+    config = read_flagfile(RECIPES[name])
+    kinds = ("anime", "stylized", "gray", "smooth")
+    assert tuple(getattr(config, f"discriminator_{kind}_weight") for kind in kinds) == multipliers
+    found = (config.content_weight, config.gram_weight, config.color_weight, config.tv_weight)
+    assert found == (content, gram, color, tv)
+    assert config.adversarial_weight == config.discriminator_weight == 300

@@ -89,3 +89,19 @@ def _write_manifest(folder: Path) -> None:
     )
     manifest = Manifest("tiny", "test", "none", TINY_MULTIPLE, 84, "Apache-2.0", "nobody", files, "a curve and a blur")
     write_manifest(folder, manifest)
+
+
+@pytest.fixture(scope="session")
+def picture_dirs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Returns (photo_dir, style_dir): five smooth random photos and three of hard-edged blocks, 40x48 and 48x40."""
+    from PIL import Image
+
+    root, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(5)
+    for kind, count, side in (("photo", 5, 4), ("style", 3, 6)):
+        (root / kind).mkdir()
+        for number in range(count):
+            small = Image.fromarray(random.integers(0, 256, (side, side, 3)).astype(np.uint8))
+            resample = Image.Resampling.BICUBIC if kind == "photo" else Image.Resampling.NEAREST
+            size = (40, 48) if number % 2 else (48, 40)
+            small.resize(size, resample).save(root / kind / f"{number}.png")
+    return root / "photo", root / "style"

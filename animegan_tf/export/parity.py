@@ -13,6 +13,7 @@ import numpy as np
 from animegan_tf import images
 from animegan_tf.errors import ExportError
 from animegan_tf.models import Generator
+from animegan_tf.native import silent_stderr
 
 SIZES = ((256, 256), (192, 320))
 # Largest difference allowed anywhere, in [-1, 1] units. A SavedModel answers in uint8: one level and a half.
@@ -74,7 +75,8 @@ def _tflite(path: Path) -> Run:
 
     def run(image):
         interpreter.resize_tensor_input(source, image.shape)
-        interpreter.allocate_tensors()
+        with silent_stderr():
+            interpreter.allocate_tensors()
         interpreter.set_tensor(source, image)
         interpreter.invoke()
         return interpreter.get_tensor(target)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from animegan_tf import __version__, images
 from animegan_tf.config import check_bounds, option, run_program
-from animegan_tf.errors import ConfigError, ExportError, MissingExtraError
+from animegan_tf.errors import ConfigError, ExportError
 from animegan_tf.manifest import MANIFEST_NAME, Manifest, ModelFile, digest, write_manifest
+from animegan_tf.native import load_tensorflow
 
 FORMATS = ("saved_model", "tflite", "onnx")
 _PREVIEW_SIDE = 512
@@ -85,7 +85,7 @@ def _run(options: ExportOptions) -> None:
 
 
 def _write_style(options: ExportOptions, folder: Path, name: str) -> Manifest:
-    _prepare()
+    load_tensorflow("Exporting")
     from animegan_tf.export.load import load_run
 
     config, generator, step = load_run(Path(options.run_dir), options.step)
@@ -106,14 +106,6 @@ def _write_style(options: ExportOptions, folder: Path, name: str) -> Manifest:
         _write_preview(generator, Path(options.preview_photo), folder / "preview.jpg")
     write_manifest(folder, manifest)
     return manifest
-
-
-def _prepare() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        import tensorflow  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("tensorflow", "train", "Exporting") from None
 
 
 def _write_format(generator, folder: Path, format: str) -> list[ModelFile]:

@@ -7,11 +7,10 @@ when a model is loaded, so that each user needs only the one in use.
 from __future__ import annotations
 
 import abc
-import contextlib
 import importlib
 import os
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar, TypeVar
@@ -21,10 +20,9 @@ import numpy as np
 from animegan_tf.errors import AnimeganError, MissingExtraError, StyleError, UnknownNameError, UsageError
 from animegan_tf.images import to_float, to_uint8
 from animegan_tf.manifest import Manifest, verify_file
+from animegan_tf.native import load_tensorflow, silent_stderr
 
 Item = TypeVar("Item")
-
-_STDERR_LOCK = threading.Lock()
 
 
 def load_backend(
@@ -134,7 +132,7 @@ class TFLiteBackend(Backend):
     def _resize(self, shape: tuple[int, ...]) -> None:
         self._shape = None  # after a failed resize the interpreter must not be run at its old size
         self._interpreter.resize_tensor_input(self._input, shape)
-        with _silent_native_stderr():
+        with silent_stderr():
             self._interpreter.allocate_tensors()
         self._shape = shape
 
@@ -164,10 +162,7 @@ class SavedModelBackend(Backend):
     takes_uint8 = True
 
     def _load(self, path: Path, threads: int | None) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, when TensorFlow's libraries are loaded
-        with _silent_native_stderr():  # for what they write before they read it
-            tensorflow = _import("tensorflow", "tensorflow", "train", "The saved_model backend")
-        tensorflow.get_logger().setLevel("ERROR")
+        tensorflow = load_tensorflow("The saved_model backend")
         self._to_tensor = tensorflow.constant
         # The model is kept because its signature holds the variables only weakly.
         self._model = tensorflow.saved_model.load(os.fspath(path))
@@ -199,19 +194,3 @@ def _only(items: Collection[Item], kind: str) -> Item:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-@contextlib.contextmanager
-def _silent_native_stderr() -> Iterator[None]:
-    """Hides notes such as 'INFO: Created TensorFlow Lite XNNPACK delegate for CPU', which no setting turns off.
-
-    They are written by C++ to file descriptor 2. The lock keeps two threads from restoring each other's /dev/null.
-    """
-    with _STDERR_LOCK, contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # a service may run without a descriptor 2
-            saved = os.dup(2)
-            stack.callback(os.close, saved)
-            null = stack.enter_context(open(os.devnull, "wb"))
-            os.dup2(null.fileno(), 2)
-            stack.callback(os.dup2, saved, 2)
-        yield

@@ -142,9 +142,10 @@ class Checkpoints(StepCallback):
 
 
 class StopOnSignal(StepCallback):
-    """Ends training after the current step on Ctrl-C or SIGTERM; a second Ctrl-C ends the program at once.
+    """Ends training after the current step on Ctrl-C or SIGTERM; a second signal ends the program at once.
 
-    Put it before Checkpoints, which then saves the step it ends at. `requested` says whether it happened.
+    A context: the signals are taken inside it only. Put it before Checkpoints, which then saves the step it ends at.
+    `requested` says whether it happened.
     """
 
     def __init__(self):
@@ -152,20 +153,20 @@ class StopOnSignal(StepCallback):
         self.requested = False
         self._before: dict = {}
 
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
+    def __enter__(self) -> StopOnSignal:
         try:
             self._before = {s: signal.signal(s, self._request) for s in (signal.SIGINT, signal.SIGTERM)}
         except ValueError:
             self._before = {}  # not the main thread: signals are not ours to take
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def on_step(self, step, logs):
         if self.requested:
             self.model.stop_training = True
-
-    def on_train_end(self, logs=None):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
     def _request(self, number, frame):
         if self.requested:

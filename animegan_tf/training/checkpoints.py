@@ -83,7 +83,8 @@ def last_good(run_dir: Path) -> str:
 
 
 def _read(folder: Path) -> dict[str, np.ndarray]:
-    with np.load(folder / _STATE_NAME) as data:
+    # Opened here, because np.load leaves its file open when the archive is damaged.
+    with (folder / _STATE_NAME).open("rb") as file, np.load(file) as data:
         return {name: data[name] for name in data.files if name != "meta"}
 
 

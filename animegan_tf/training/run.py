@@ -19,7 +19,8 @@ import numpy as np
 
 from animegan_tf import images
 from animegan_tf.config import TrainConfig, read_flagfile, recipe_differences, run_program, to_flagfile
-from animegan_tf.errors import CheckpointError, ConfigError, DataError, MissingExtraError
+from animegan_tf.errors import CheckpointError, ConfigError, DataError
+from animegan_tf.native import load_tensorflow
 
 RECIPE_NAME = "recipe.flags"
 _STYLE_BATCHES = 24
@@ -139,12 +140,9 @@ def _write_recipe(config: TrainConfig, run_dir: Path) -> None:
 
 
 def _prepare_keras(config: TrainConfig) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        import keras
-        import tensorflow  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(error.name or "tensorflow", "train", "Training") from None
+    load_tensorflow("Training")
+    import keras
+
     keras.mixed_precision.set_global_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
 
@@ -237,11 +235,12 @@ def _fit(config, run_dir, trainer, samples, plan, first_step, batches) -> Outcom
     every, keep = config.checkpoint_every, config.keep_checkpoints
     calls.append(c.Checkpoints(run_dir, every=every, keep=keep, last_step=plan.last_step))
     step = first_step
-    with contextlib.closing(progress):
+    with contextlib.closing(progress), stop:
         for pretraining, first, end in plan.phases_from(first_step):
             trainer.set_pretraining(pretraining)
             per_step = config.batch_size * config.discriminator_steps
-            data = build_dataset(samples, per_step, start=first) if batches is None else batches
+            # Keras wants tuples from a plain iterable.
+            data = build_dataset(samples, per_step, start=first) if batches is None else ((b,) for b in batches)
             trainer.fit(data, steps_per_epoch=end - first, epochs=1, verbose=0, shuffle=False, callbacks=calls)
             step = progress.step
             if stop.requested:

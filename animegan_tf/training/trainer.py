@@ -66,14 +66,16 @@ class Trainer(keras.Model):
         """The network to sample from and export: the averaged one where there is one."""
         return self.averaged if self.averaged is not None else self.generator
 
-    def train_step(self, batch):
-        """Returns {'loss/g/<term>': scalar, ..., 'loss/g/total', 'loss/d/...'} of one step, weighted.
+    def train_step(self, data):
+        """Returns {'loss/g/<term>': scalar, ..., 'loss/g/total', 'loss/d/...'} of one step, weighted,
+        and 'stylized/mean', the mean of the generator's output.
 
         1. Constants: content features of the photo, Gram matrices of the style (no gradient).
         2. Stylize the photos under the generator's tape.
         3. Update the discriminator on constants (not during pre-training or without one).
         4. Update the generator, then its average.
         """
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         *extra, batch = self._chunks(batch)
         logs = {}
         for chunk in extra if self._uses_discriminator else ():
@@ -91,7 +93,8 @@ class Trainer(keras.Model):
         self._apply(self.generator_optimizer, tape, scaled, self.generator.trainable_variables)
         self._update_average()
         self.step.assign_add(1)
-        return logs | _named("g", terms, total)
+        # A network that outputs NaN can have a finite loss, because ReLU may turn NaN into 0: the mean shows it.
+        return logs | _named("g", terms, total) | {"stylized/mean": ops.mean(stylized)}
 
     @property
     def _uses_discriminator(self) -> bool:

@@ -1,0 +1,76 @@
+"""Checkpoints: complete, atomic, kept in number, refused where they do not fit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from animegan_tf.errors import CheckpointError, TrainingError
+from animegan_tf.training.checkpoints import list_checkpoints, restore_newest, save_checkpoint
+
+
+def _all(trainer):
+    owners = (trainer.generator, trainer.discriminator, trainer.averaged)
+    optimizers = (trainer.generator_optimizer, trainer.discriminator_optimizer)
+    return [v.numpy() for owner in (*owners, *optimizers) for v in owner.variables]
+
+
+def test_everything_comes_back(tiny_config, make_trainer, batch, tmp_path):
+    trainer = make_trainer(tiny_config)
+    trainer.train_step(batch)
+    save_checkpoint(trainer, tmp_path, keep=2)
+    other = make_trainer(replace(tiny_config, seed=9))
+    step, problems = restore_newest(other, tmp_path)
+    assert (step, problems) == (1, [])
+    for saved, restored in zip(_all(trainer), _all(other), strict=True):
+        np.testing.assert_array_equal(saved, restored)
+
+
+def test_only_the_newest_are_kept(tiny_config, make_trainer, tmp_path):
+    trainer = make_trainer(tiny_config)
+    for step in (1, 2, 3):
+        trainer.step.assign(step)
+        save_checkpoint(trainer, tmp_path, keep=2)
+    assert [p.name for p in list_checkpoints(tmp_path)] == ["step-00000002", "step-00000003"]
+    assert sorted(p.name for p in list_checkpoints(tmp_path)[0].iterdir()) == ["generator.weights.h5", "state.npz"]
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_sentence(tiny_config, make_trainer, tmp_path):
+    trainer = make_trainer(tiny_config)
+    for step in (1, 2):
+        trainer.step.assign(step)
+        save_checkpoint(trainer, tmp_path, keep=2)
+    state = tmp_path / "checkpoints/step-00000002/state.npz"
+    state.write_bytes(state.read_bytes()[:-2000])
+    step, problems = restore_newest(trainer, tmp_path)
+    assert step == 1 and "step-00000002 is damaged" in problems[0]
+
+
+def test_nan_weights_are_never_saved(tiny_config, make_trainer, tmp_path):
+    trainer = make_trainer(tiny_config)
+    save_checkpoint(trainer, tmp_path, keep=2)
+    trainer.step.assign(5)
+    first = trainer.generator.variables[0]
+    first.assign(first * np.nan)
+    with pytest.raises(TrainingError, match="Step 5: generator/000 .*last good checkpoint is .*step-00000000"):
+        save_checkpoint(trainer, tmp_path, keep=2)
+    assert [p.name for p in list_checkpoints(tmp_path)] == ["step-00000000"]
+
+
+def test_another_network_is_refused(tiny_config, make_trainer, tmp_path):
+    save_checkpoint(make_trainer(tiny_config), tmp_path, keep=1)
+    other = make_trainer(replace(tiny_config, generator="animeganv2_lite"))
+    with pytest.raises(CheckpointError, match="belongs to other networks"):
+        restore_newest(other, tmp_path)
+
+
+def test_nothing_to_resume(tiny_config, make_trainer, tmp_path):
+    with pytest.raises(CheckpointError, match="holds no readable checkpoint"):
+        restore_newest(make_trainer(tiny_config), tmp_path)
+
+
+def test_a_place_that_cannot_be_written(tiny_config, make_trainer, tmp_path):
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    with pytest.raises(CheckpointError, match="Cannot write the checkpoint"):
+        save_checkpoint(make_trainer(tiny_config), Path(tmp_path), keep=1)

@@ -1,0 +1,121 @@
+"""The terms by hand, with features simple enough to compute: the picture itself and its double."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from animegan_tf.config import TrainConfig
+from animegan_tf.losses import pixel
+from animegan_tf.training.objective import Objective, feature_names, mean_grams
+
+CONFIG = TrainConfig(
+    content_layer="block1_conv1",
+    gram_layers=("block1_conv2", "block1_conv1"),
+    content_weight=2.0,
+    gram_weight=3.0,
+    color_weight=5.0,
+    tv_weight=7.0,
+    flat_weight=11.0,
+    adversarial_weight=300.0,
+)
+
+
+class CountingFeatures:
+    """The picture as block1_conv1, twice the picture as block1_conv2."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, image):
+        image = np.asarray(image)
+        self.calls.append(image.shape[0])
+        return {"block1_conv1": image, "block1_conv2": 2 * image}
+
+
+def _gram(x):
+    flat = x.reshape(x.shape[0], -1, 3)
+    return np.einsum("bnc,bnd->bcd", flat, flat) / flat[0].size
+
+
+def test_generator_terms_by_hand(batch, rng):
+    objective = Objective(CONFIG, CountingFeatures())
+    stylized = rng.uniform(-1, 1, batch["photo"].shape).astype("float32")
+    logits = np.array([[0.0], [2.0]], "float32")
+    terms = objective.generator_terms(batch["photo"], stylized, objective.targets(batch), logits)
+    difference = np.abs(_gram(batch["anime_gray"]) - _gram(stylized)).mean()
+    expected = {
+        "adversarial": 300 * 1.0,
+        "content": 2 * np.abs(batch["photo"] - stylized).mean(),
+        "gram": 3 / 2 * (4 * difference + difference),
+        "color": 5 * float(pixel.color(batch["photo"], stylized)),
+        "tv": 7 * float(pixel.total_variation(stylized)),
+        "flat": 11 * float(pixel.flat_variation(batch["photo"], stylized)),
+    }
+    assert set(terms) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(terms[name], value, rtol=1e-4, err_msg=name)
+
+
+def test_content_compares_with_the_photo_and_style_with_the_gray_picture(batch):
+    objective = Objective(CONFIG, CountingFeatures())
+    targets = objective.targets(batch)
+    same = objective.generator_terms(batch["photo"], batch["photo"], targets, None)
+    assert float(same["content"]) == 0 and float(same["gram"]) > 0
+    moved = objective.targets(batch | {"anime": -batch["anime"], "anime_gray": -0.1 * batch["anime_gray"]})
+    np.testing.assert_array_equal(moved["content"], targets["content"])
+    assert np.abs(np.asarray(moved["grams"]["block1_conv1"]) - np.asarray(targets["grams"]["block1_conv1"])).max() > 0
+    gray = objective.generator_terms(batch["photo"], batch["anime_gray"], targets, None)
+    assert float(gray["gram"]) == pytest.approx(0, abs=1e-6) and float(gray["content"]) > 0
+
+
+def test_color_style_compares_with_the_color_picture(batch):
+    objective = Objective(replace(CONFIG, gram_picture="color"), CountingFeatures())
+    terms = objective.generator_terms(batch["photo"], batch["anime"], objective.targets(batch), None)
+    assert float(terms["gram"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_photo_and_style_share_one_pass(batch):
+    features = CountingFeatures()
+    Objective(CONFIG, features).targets(batch)
+    assert features.calls == [4]
+
+
+def test_a_weight_of_zero_is_not_computed(batch):
+    zero = {f"{name}_weight": 0.0 for name in ("content", "gram", "color", "tv", "flat", "adversarial")}
+    config = replace(CONFIG, **zero, pretrain_epochs=0)
+    assert feature_names(config) == ()
+    objective = Objective(config, None)
+    assert objective.generator_terms(batch["photo"], batch["photo"], objective.targets(batch), None) == {}
+    only_gray = replace(CONFIG, discriminator_anime_weight=0, discriminator_smooth_weight=0)
+    kinds, pictures = Objective(only_gray, None).discriminator_pictures(batch, batch["photo"])
+    assert kinds == ["stylized", "gray"]
+    np.testing.assert_array_equal(pictures, np.concatenate([batch["photo"], batch["anime_gray"]]))
+
+
+def test_discriminator_terms_by_hand():
+    config = replace(
+        CONFIG,
+        discriminator_weight=10,
+        discriminator_anime_weight=1.7,
+        discriminator_stylized_weight=1.2,
+        discriminator_gray_weight=0.5,
+        discriminator_smooth_weight=0.1,
+    )
+    kinds = ["anime", "stylized", "gray", "smooth"]
+    logits = np.array([3.0, 2.0, -1.0, 0.5], "float32").reshape(4, 1)
+    terms = Objective(config, None).discriminator_terms(kinds, logits)
+    # Anime should be 1, all others 0.
+    expected = {"anime": 17 * 4.0, "stylized": 12 * 4.0, "gray": 5 * 1.0, "smooth": 1 * 0.25}
+    assert {k: float(v) for k, v in terms.items()} == pytest.approx(expected)
+
+
+def test_the_set_target_is_the_mean_gram_and_meets_the_mean_of_the_batch(batch):
+    features = CountingFeatures()
+    halves = [batch["anime"][:1], batch["anime"][1:]]
+    grams = mean_grams(features, CONFIG.gram_layers, halves)
+    np.testing.assert_allclose(grams["block1_conv1"][0], _gram(batch["anime"]).mean(0), rtol=1e-5)
+    objective = Objective(replace(CONFIG, gram_target="set"), features, grams)
+    # The pictures of the set in another order: each differs from the mean, together they have it.
+    terms = objective.generator_terms(batch["photo"], batch["anime"][::-1], objective.targets(batch), None)
+    assert float(terms["gram"]) == pytest.approx(0, abs=1e-6)

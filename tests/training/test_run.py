@@ -1,0 +1,185 @@
+"""Whole runs on tiny pictures: the run folder, resuming, stopping, and every wrong start."""
+
+import os
+import re
+import signal
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from animegan_tf.config import list_recipes, read_flagfile
+from animegan_tf.errors import CheckpointError, ConfigError, DataError, TrainingError
+from animegan_tf.training import run as run_module
+from animegan_tf.training.run import main, train
+
+RECIPES = list_recipes()
+
+
+def _state(run_dir) -> dict[str, np.ndarray]:
+    newest = sorted((Path(run_dir) / "checkpoints").glob("step-*"))[-1]
+    with np.load(newest / "state.npz") as data:
+        return {name: data[name] for name in data.files if name != "meta"}
+
+
+def _flags(config, *more):
+    names = ("photo_dir", "style_dir", "run_dir", "vgg19_weights", "content_layer", "sample_every")
+    names += ("generator", "discriminator")
+    given = [f"--{name}={getattr(config, name)}" for name in names]
+    return ["--recipe=smoke", *given, "--gram_layers=block1_conv2", *more]
+
+
+def test_a_run_folder_explains_itself(tiny_config):
+    outcome = train(replace(tiny_config, sample_every=4))
+    run_dir = Path(tiny_config.run_dir)
+    assert outcome.step == 8 and outcome.run_dir == run_dir and not outcome.stopped
+    assert {p.name for p in run_dir.iterdir()} == {"recipe.flags", "log.txt", "scalars", "samples", "checkpoints"}
+    assert [p.name for p in sorted((run_dir / "samples").iterdir())] == ["step-00000004.jpg", "step-00000008.jpg"]
+    log = (run_dir / "log.txt").read_text()
+    assert len(re.findall(r"step \d+ ", log)) == 8 and "loss/d/anime" in log and "images/s" in log
+    assert "loss/d" not in log.splitlines()[3] and "loss/d" in log.splitlines()[4]
+    assert read_flagfile(run_dir / "recipe.flags").photo_dir == tiny_config.photo_dir
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tiny_config, tmp_path):
+    """The cut lies in pre-training, so that both phases are resumed into."""
+    whole = train(replace(tiny_config, run_dir=str(tmp_path / "whole")))
+    train(replace(tiny_config, max_steps=3))
+    resumed = train(replace(tiny_config, resume=True))
+    assert resumed.step == whole.step == 8
+    assert resumed.logs == whole.logs
+    first, second = _state(tmp_path / "whole"), _state(tiny_config.run_dir)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_does_not(tiny_config, tmp_path):
+    short = replace(tiny_config, max_steps=5)
+    logs = [train(replace(short, run_dir=str(tmp_path / str(k)), seed=seed)).logs for k, seed in enumerate((1, 1, 2))]
+    assert logs[0] == logs[1] != logs[2]
+
+
+def test_array_batches_in_place_of_tf_data_give_the_same_run(tiny_config, tmp_path):
+    from animegan_tf.data.pipeline import array_batches
+
+    config = replace(tiny_config, pretrain_epochs=0, epochs=1)
+    samples = run_module._build_samples(config)
+    ours = train(replace(config, run_dir=str(tmp_path / "arrays")), array_batches(samples, config.batch_size))
+    assert ours.logs == train(config).logs
+
+
+def test_xla_and_several_discriminator_steps(tiny_config):
+    outcome = train(replace(tiny_config, pretrain_epochs=0, max_steps=1, xla=True, discriminator_steps=2))
+    assert np.isfinite(list(outcome.logs.values())).all()
+
+
+def test_the_set_target_runs(tiny_config):
+    config = replace(tiny_config, gram_target="set", gram_picture="color", gram_loss="relative_l1", max_steps=5)
+    assert 0 < train(config).logs["loss/g/gram"] < 100
+
+
+def test_a_nan_loss_names_step_and_term_and_keeps_the_checkpoint(tiny_config):
+    train(replace(tiny_config, max_steps=2))
+    with pytest.raises(
+        TrainingError, match=r"Step 3: [a-z/]+ is (nan|inf); the last good checkpoint is .*step-00000002"
+    ):
+        train(replace(tiny_config, resume=True), _nan_batches())
+    assert len(list((Path(tiny_config.run_dir) / "checkpoints").glob("step-*"))) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _nan_batches():
+    pictures = np.full((2, 32, 32, 3), np.nan, "float32")
+    while True:
+        yield {name: pictures for name in ("photo", "anime", "anime_gray", "anime_smooth")}
+
+
+def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tiny_config, capfd):
+    def interrupt():
+        log = Path(tiny_config.run_dir) / "log.txt"
+        while not log.exists():
+            threading.Event().wait(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    code = main(_flags(tiny_config, "--steps_per_epoch=2000", "--checkpoint_every=100000"))
+    out, err = capfd.readouterr()
+    step = int(re.search(r"Stopped at step (\d+); go on with: animegan-train --resume --run_dir=", out).group(1))
+    assert code == 130 and err.splitlines()[-1].endswith("animegan-train: stopped.")
+    assert (Path(tiny_config.run_dir) / f"checkpoints/step-{step:08d}/state.npz").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert main(["--resume", f"--run_dir={tiny_config.run_dir}", f"--max_steps={step + 1}"]) == 0
+
+
+def test_broken_pictures_are_skipped_and_listed(tiny_config, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in Path(tiny_config.photo_dir).iterdir():
+        (photos / path.name).write_bytes(path.read_bytes())
+    (photos / "text.png").write_text("no picture")
+    train(replace(tiny_config, photo_dir=str(photos)))
+    assert re.search(r"skipped: .*text.png: not a picture", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"photo_dir": ""}, ConfigError, "--photo_dir is needed"),
+        ({"photo_dir": "/nowhere"}, DataError, "--photo_dir=/nowhere does not exist"),
+        ({"generator": "animegan3"}, ConfigError.__base__, "Unknown generator 'animegan3'"),
+        ({"content_layer": "block9_conv1"}, ConfigError, "no layer 'block9_conv1'"),
+        ({"vgg19_weights": "no.npz"}, ConfigError, "--vgg19_weights=no.npz does not exist"),
+        ({"run_dir": "/dev/null/run"}, ConfigError, "--run_dir=/dev/null/run cannot be made"),
+        ({"resume": True}, CheckpointError, "holds no run to resume"),
+        ({"resume": True, "run_dir": ""}, ConfigError, "--resume needs --run_dir"),
+    ],
+)
+def test_wrong_starts_are_one_sentence(tiny_config, change, error, message):
+    with pytest.raises(error, match=message) as caught:
+        train(replace(tiny_config, **change))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_folder_names_its_flag(tiny_config, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="--style_dir=.*empty"):
+        train(replace(tiny_config, style_dir=str(tmp_path / "empty")))
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_by_another_recipe(tiny_config):
+    train(replace(tiny_config, max_steps=1))
+    with pytest.raises(CheckpointError, match="already holds a run: add --resume"):
+        train(tiny_config)
+    other = replace(tiny_config, resume=True, generator="animegan", content_weight=9.0)
+    with pytest.raises(CheckpointError, match="another recipe: it differs in --generator, --content_weight"):
+        train(other)
+
+
+def test_main_turns_errors_into_exit_codes(tiny_config, capsys):
+    assert main(_flags(tiny_config, "--photo_dir=/nowhere")) == 2
+    assert capsys.readouterr().err == "animegan-train: --photo_dir=/nowhere does not exist.\n"
+    assert main(["--recipe=smoek"]) == 2
+    assert "Did you mean 'smoke'" in capsys.readouterr().err
+
+
+def test_runs_are_numbered_below_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/00004-smoke").mkdir(parents=True)
+    assert run_module._next_run_dir(Path("runs"), "x") == Path("runs/00005-x")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_one_step(tiny_config, name):
+    """Reduced in size only: 32 px, one picture, width 8, random VGG19; every term and network as in the recipe."""
+    paths = {key: getattr(tiny_config, key) for key in ("photo_dir", "style_dir", "run_dir", "vgg19_weights")}
+    recipe = read_flagfile(RECIPES[name])
+    small = {"image_size": 32, "batch_size": 1, "generator_width": 8, "discriminator_width": 8, "sample_every": 0}
+    outcome = train(replace(recipe, **paths, **small, steps_per_epoch=1, pretrain_epochs=0, epochs=1))
+    assert outcome.step == 1
+    assert np.isfinite(list(outcome.logs.values())).all()
+    weights = ("content", "gram", "color", "tv", "flat", "adversarial")
+    wanted = {f"loss/g/{w}" for w in weights if getattr(recipe, f"{w}_weight")}
+    assert wanted <= set(outcome.logs)

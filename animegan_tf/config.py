@@ -83,6 +83,7 @@ class TrainConfig:
     )
     gram_loss: str = option("l1", "distance of the Gram matrices", "losses", choices=("l1", "relative_l1"))
     color_weight: float = option(15.0, "weight of the colour term: YUV of photo and result", "losses", low=0)
+    chroma_weight: float = option(0.0, "weight of hue differences within the photo, kept", "losses", low=0)
     tv_weight: float = option(1.0, "weight of total variation", "losses", low=0)
     flat_weight: float = option(0.0, "weight of gradients where the photo is flat", "losses", low=0)
 
@@ -264,19 +265,20 @@ def _define(kind: type, values) -> None:
     hints = get_type_hints(kind)
     for field in dataclasses.fields(kind):
         name, meta, hint = field.name, field.metadata, hints[field.name]
+        default: Any = field.default
         common = {"flag_values": values, "module_name": "animegan_tf"}
         if meta["choices"]:
-            flags.DEFINE_enum(name, field.default, meta["choices"], meta["help"], **common)
+            flags.DEFINE_enum(name, default, meta["choices"], meta["help"], **common)
         elif hint is bool:
-            flags.DEFINE_boolean(name, field.default, meta["help"], **common)
+            flags.DEFINE_boolean(name, default, meta["help"], **common)
         elif hint is int:
-            flags.DEFINE_integer(name, field.default, meta["help"], meta["low"], meta["high"], **common)
+            flags.DEFINE_integer(name, default, meta["help"], meta["low"], meta["high"], **common)
         elif hint is float:
-            flags.DEFINE_float(name, field.default, meta["help"], meta["low"], meta["high"], **common)
+            flags.DEFINE_float(name, default, meta["help"], meta["low"], meta["high"], **common)
         elif hint is str:
-            flags.DEFINE_string(name, field.default, meta["help"], **common)
+            flags.DEFINE_string(name, default, meta["help"], **common)
         else:
-            flags.DEFINE_list(name, list(field.default), meta["help"], **common)
+            flags.DEFINE_list(name, list(default), meta["help"], **common)
 
 
 def _as_files(argv: list[str]) -> list[str]:

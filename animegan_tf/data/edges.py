@@ -144,7 +144,9 @@ def _plan_copies(source: Path, target: Path, overwrite: bool) -> tuple[dict[Path
     files = list_pictures(source, "style_dir")
     if target.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"--out={target} lies inside --style_dir={source}: the copies would count as style pictures.")
-    plan, clashes, owners = {}, [], {}
+    plan: dict[Path, Path] = {}
+    owners: dict[Path, Path] = {}
+    clashes: list[str] = []
     for path in files:
         copy = smooth_path(path, source, target)
         if copy in owners:

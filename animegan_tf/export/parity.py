@@ -17,7 +17,8 @@ from animegan_tf.native import silent_stderr
 
 SIZES = ((256, 256), (192, 320))
 # Largest difference allowed anywhere, in [-1, 1] units. A SavedModel answers in uint8: one level and a half.
-TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "uint8": 1.5 / 127.5}
+# Rounding the weights to float16 alone moves an untrained AnimeGAN by 0.04 at its worst pixel; the conversion is exact.
+TOLERANCES = {"float32": 1e-3, "float16": 5e-2, "uint8": 1.5 / 127.5}
 
 Run = Callable[[np.ndarray], np.ndarray]
 

@@ -15,7 +15,7 @@ def convert_tflite(generator: Generator, precision: str) -> bytes:
 
     Either computes in float32 on a CPU; float16 halves the file and runs natively on phone GPUs.
     """
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen_function(generator, batch=1)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen_function(generator, batch=1)], tf.Module())
     if precision == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]

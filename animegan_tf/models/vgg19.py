@@ -30,7 +30,7 @@ class VGG19Features(keras.layers.Layer):
     Never trained. Computes no further than the deepest wanted layer.
 
     Args:
-      names: wanted layers, `blockI_convJ` or `blockI_reluJ`.
+      names: wanted layers, `blockI_convJ` or `blockI_reluJ`; none gives an empty dict.
       weights: convolution name -> (kernel [3, 3, Cin, Cout], bias [Cout]), from `read_weights`.
     """
 
@@ -72,7 +72,9 @@ def build_vgg19(names: tuple[str, ...], source: str) -> VGG19Features:
       ConfigError: unknown layer, unreadable source, or a source without a layer that is needed.
     """
     needed = needed_layers(names)
-    if source == "random":
+    if not needed:
+        weights: Weights = {}
+    elif source == "random":
         weights = _random_weights(needed)
     elif source == "imagenet":
         weights = _downloaded_weights(needed)
@@ -137,7 +139,8 @@ def _read_h5(path: Path) -> Weights:
     with h5py.File(path) as file:
         file.visititems(visit)
     # Keras has named kernel and bias differently over the years; their ranks never changed.
-    return {name: tuple(sorted(pair, key=lambda a: -a.ndim)) for name, pair in arrays.items() if len(pair) == 2}
+    complete = {name: sorted(pair, key=lambda a: -a.ndim) for name, pair in arrays.items() if len(pair) == 2}
+    return {name: (kernel, bias) for name, (kernel, bias) in complete.items()}
 
 
 def _downloaded_weights(needed: tuple[str, ...]) -> Weights:

@@ -9,7 +9,6 @@ A checkpoint is written under a temporary name and renamed: what bears its final
 
 from __future__ import annotations
 
-import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -45,7 +44,7 @@ def save_checkpoint(trainer: Trainer, run_dir: Path, keep: int) -> Path:
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        np.savez(temporary / _STATE_NAME, meta=json.dumps({"step": step}), **arrays)
+        np.savez(temporary / _STATE_NAME, allow_pickle=False, **arrays)
         trainer.best_generator.save_weights(temporary / WEIGHTS_NAME)
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
@@ -85,7 +84,7 @@ def last_good(run_dir: Path) -> str:
 def _read(folder: Path) -> dict[str, np.ndarray]:
     # Opened here, because np.load leaves its file open when the archive is damaged.
     with (folder / _STATE_NAME).open("rb") as file, np.load(file) as data:
-        return {name: data[name] for name in data.files if name != "meta"}
+        return {name: data[name] for name in data.files}
 
 
 def _assign(trainer: Trainer, arrays: dict[str, np.ndarray], folder: Path) -> None:

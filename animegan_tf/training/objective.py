@@ -31,13 +31,11 @@ class Objective:
 
     Args:
       config: weights and kinds of all terms.
-      features: image [B, H, W, 3] in [-1, 1] -> {layer: features}, see VGG19Features; None when no term needs it.
+      features: image [B, H, W, 3] in [-1, 1] -> {layer: features} of `feature_names(config)`, see VGG19Features.
       style_grams: for gram_target=set: layer -> mean Gram matrix [1, C, C] float32, from `mean_grams`.
     """
 
-    def __init__(
-        self, config: TrainConfig, features: Callable | None, style_grams: dict[str, np.ndarray] | None = None
-    ):
+    def __init__(self, config: TrainConfig, features: Callable, style_grams: dict[str, np.ndarray] | None = None):
         self.config, self.features, self.style_grams = config, features, style_grams
         self.adversarial = ADVERSARIAL_LOSSES[config.adversarial_loss]
 
@@ -75,7 +73,7 @@ class Objective:
           logits: the discriminator's, on `stylized`; None without a discriminator.
         """
         config, terms = self.config, {}
-        found = self.features(stylized) if feature_names(config) else {}
+        found = self.features(stylized)
         if logits is not None:
             terms["adversarial"] = config.adversarial_weight * self.adversarial.generator(logits)
         if config.content_weight:
@@ -84,6 +82,8 @@ class Objective:
             terms["gram"] = self._gram(found, targets)
         if config.color_weight:
             terms["color"] = config.color_weight * pixel.color(photo, stylized)
+        if config.chroma_weight:
+            terms["chroma"] = config.chroma_weight * pixel.chroma_contrast(photo, stylized)
         if config.tv_weight:
             terms["tv"] = config.tv_weight * pixel.total_variation(stylized)
         if config.flat_weight:
@@ -127,11 +127,9 @@ class Objective:
 
 def mean_grams(features: Callable, names: tuple[str, ...], pictures: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
     """Returns layer -> mean Gram matrix [1, C, C] float32 over batches of style pictures [B, H, W, 3] in [-1, 1]."""
-    sums = {name: 0.0 for name in names}
-    count = 0
+    grams: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for batch in pictures:
         found = features(batch)
-        count += 1
         for name in names:
-            sums[name] = sums[name] + ops.convert_to_numpy(perceptual.gram_matrix(found[name])).mean(0, keepdims=True)
-    return {name: total / count for name, total in sums.items()}
+            grams[name].append(ops.convert_to_numpy(perceptual.gram_matrix(found[name])).mean(0, keepdims=True))
+    return {name: np.mean(parts, axis=0) for name, parts in grams.items()}

@@ -196,8 +196,7 @@ def _build_objective(config: TrainConfig, samples):
     from animegan_tf.models.vgg19 import build_vgg19
     from animegan_tf.training.objective import Objective, feature_names, mean_grams
 
-    names = feature_names(config)
-    features = build_vgg19(names, config.vgg19_weights) if names else None
+    features = build_vgg19(feature_names(config), config.vgg19_weights)
     grams = None
     if config.gram_weight and config.gram_target == "set":
         grams = mean_grams(features, config.gram_layers, _style_batches(config, samples))

@@ -53,7 +53,7 @@ class Trainer(keras.Model):
         super().compile(optimizer=generator_optimizer, jit_compile=jit_compile, auto_scale_loss=False)
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         generator_optimizer.build(self.generator.trainable_variables)
-        if discriminator_optimizer is not None:
+        if self.discriminator is not None:
             discriminator_optimizer.build(self.discriminator.trainable_variables)
 
     def set_pretraining(self, pretraining: bool) -> None:

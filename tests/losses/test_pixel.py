@@ -33,6 +33,17 @@ def test_color_of_black_against_red():
     np.testing.assert_allclose(pixel.color(black, red), y + 0.5 * u**2 + 0.5 * v**2, rtol=1e-5)
 
 
+def test_chroma_contrast_is_free_of_a_tint_and_counts_lost_hues():
+    red, cyan = np.array([1.0, -1, -1], "float32"), np.array([-1.0, 1, 1], "float32")
+    photo = np.stack([red, cyan]).reshape(1, 1, 2, 3)
+    assert float(pixel.chroma_contrast(photo, photo * 0.5 + 0.1)) == pytest.approx(
+        0.5 * float(pixel.chroma_contrast(photo, np.zeros_like(photo))), rel=1e-5
+    )
+    # Red and cyan lie opposite each other around grey: each is red's own U and V away from the mean.
+    lost = 0.14714119 + 0.61497538
+    np.testing.assert_allclose(pixel.chroma_contrast(photo, np.zeros_like(photo)), lost, rtol=1e-4)
+
+
 def test_total_variation_by_hand():
     # Vertical differences 1 and 3 of two, horizontal 2 and 4 of two; half the mean square of each.
     image = _gray([[0.0, 2.0], [1.0, 5.0]])

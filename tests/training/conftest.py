@@ -93,13 +93,12 @@ def make_trainer() -> Callable[..., Trainer]:
     def make(config: TrainConfig) -> Trainer:
         keras.utils.set_random_seed(config.seed)
         plan = make_plan(config, 4)
-        names = feature_names(config)
         discriminator = build_discriminator(config.discriminator, 4) if config.adversarial else None
         trainer = Trainer(
             generator=build_generator(config.generator, 4),
             discriminator=discriminator,
             averaged=build_generator(config.generator, 4) if config.ema_decay else None,
-            objective=Objective(config, build_vgg19(names, "random") if names else None),
+            objective=Objective(config, build_vgg19(feature_names(config), "random")),
             discriminator_steps=config.discriminator_steps,
             ema_decay=config.ema_decay,
         )

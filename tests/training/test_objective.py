@@ -7,6 +7,7 @@ import pytest
 
 from animegan_tf.config import TrainConfig
 from animegan_tf.losses import pixel
+from animegan_tf.models.vgg19 import build_vgg19
 from animegan_tf.training.objective import Objective, feature_names, mean_grams
 
 CONFIG = TrainConfig(
@@ -15,6 +16,7 @@ CONFIG = TrainConfig(
     content_weight=2.0,
     gram_weight=3.0,
     color_weight=5.0,
+    chroma_weight=6.0,
     tv_weight=7.0,
     flat_weight=11.0,
     adversarial_weight=300.0,
@@ -49,6 +51,7 @@ def test_generator_terms_by_hand(batch, rng):
         "content": 2 * np.abs(batch["photo"] - stylized).mean(),
         "gram": 3 / 2 * (4 * difference + difference),
         "color": 5 * float(pixel.color(batch["photo"], stylized)),
+        "chroma": 6 * float(pixel.chroma_contrast(batch["photo"], stylized)),
         "tv": 7 * float(pixel.total_variation(stylized)),
         "flat": 11 * float(pixel.flat_variation(batch["photo"], stylized)),
     }
@@ -82,13 +85,13 @@ def test_photo_and_style_share_one_pass(batch):
 
 
 def test_a_weight_of_zero_is_not_computed(batch):
-    zero = {f"{name}_weight": 0.0 for name in ("content", "gram", "color", "tv", "flat", "adversarial")}
+    zero = {f"{name}_weight": 0.0 for name in ("content", "gram", "color", "chroma", "tv", "flat", "adversarial")}
     config = replace(CONFIG, **zero, pretrain_epochs=0)
     assert feature_names(config) == ()
-    objective = Objective(config, None)
+    objective = Objective(config, build_vgg19((), "imagenet"))
     assert objective.generator_terms(batch["photo"], batch["photo"], objective.targets(batch), None) == {}
     only_gray = replace(CONFIG, discriminator_anime_weight=0, discriminator_smooth_weight=0)
-    kinds, pictures = Objective(only_gray, None).discriminator_pictures(batch, batch["photo"])
+    kinds, pictures = Objective(only_gray, CountingFeatures()).discriminator_pictures(batch, batch["photo"])
     assert kinds == ["stylized", "gray"]
     np.testing.assert_array_equal(pictures, np.concatenate([batch["photo"], batch["anime_gray"]]))
 
@@ -104,7 +107,7 @@ def test_discriminator_terms_by_hand():
     )
     kinds = ["anime", "stylized", "gray", "smooth"]
     logits = np.array([3.0, 2.0, -1.0, 0.5], "float32").reshape(4, 1)
-    terms = Objective(config, None).discriminator_terms(kinds, logits)
+    terms = Objective(config, CountingFeatures()).discriminator_terms(kinds, logits)
     # Anime should be 1, all others 0.
     expected = {"anime": 17 * 4.0, "stylized": 12 * 4.0, "gray": 5 * 1.0, "smooth": 1 * 0.25}
     assert {k: float(v) for k, v in terms.items()} == pytest.approx(expected)

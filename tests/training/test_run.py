@@ -21,7 +21,7 @@ RECIPES = list_recipes()
 def _state(run_dir) -> dict[str, np.ndarray]:
     newest = sorted((Path(run_dir) / "checkpoints").glob("step-*"))[-1]
     with np.load(newest / "state.npz") as data:
-        return {name: data[name] for name in data.files if name != "meta"}
+        return {name: data[name] for name in data.files}
 
 
 def _flags(config, *more):
@@ -180,6 +180,6 @@ def test_every_recipe_trains_one_step(tiny_config, name):
     outcome = train(replace(recipe, **paths, **small, steps_per_epoch=1, pretrain_epochs=0, epochs=1))
     assert outcome.step == 1
     assert np.isfinite(list(outcome.logs.values())).all()
-    weights = ("content", "gram", "color", "tv", "flat", "adversarial")
+    weights = ("content", "gram", "color", "chroma", "tv", "flat", "adversarial")
     wanted = {f"loss/g/{w}" for w in weights if getattr(recipe, f"{w}_weight")}
     assert wanted <= set(outcome.logs)

@@ -70,10 +70,12 @@ class TrainConfig:
     content_weight: float = option(
         1.5, "weight of the content term: VGG19 features of photo and result", "losses", low=0
     )
-    content_layer: str = option("block4_conv4", "VGG19 layer of the content term (before ReLU)", "losses")
+    content_layer: str = option(
+        "block4_conv4", "VGG19 layer of the content term; block4_conv4 is before ReLU, block4_relu4 after", "losses"
+    )
     content_loss: str = option("l1", "distance of the content features", "losses", choices=("l1", "relative_l2"))
     gram_weight: float = option(2.5, "weight of the style term: Gram matrices of VGG19 features", "losses", low=0)
-    gram_layers: tuple[str, ...] = option(("block4_conv4",), "VGG19 layers of the style term (before ReLU)", "losses")
+    gram_layers: tuple[str, ...] = option(("block4_conv4",), "VGG19 layers of the style term", "losses")
     gram_picture: str = option("gray", "style pictures whose Gram matrices count", "losses", choices=("gray", "color"))
     gram_target: str = option(
         "batch",

@@ -12,6 +12,7 @@ from animegan_tf.errors import ConfigError, ExportError
 from animegan_tf.manifest import MANIFEST_NAME, Manifest, ModelFile, digest, write_manifest
 from animegan_tf.native import load_tensorflow
 
+PURPOSE = "Exports the generator of a run as SavedModel, TFLite and ONNX, each checked against the network."
 FORMATS = ("saved_model", "tflite", "onnx")
 _PREVIEW_SIDE = 512
 
@@ -73,8 +74,7 @@ def export_run(options: ExportOptions) -> Manifest:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of `animegan-export` and tools/export.py; returns the exit code."""
-    purpose = "Exports the generator of a run as SavedModel, TFLite and ONNX, each checked against the network."
-    return run_program(ExportOptions, _run, program="animegan-export", purpose=purpose, argv=argv)
+    return run_program(ExportOptions, _run, program="animegan-export", purpose=PURPOSE, argv=argv)
 
 
 def _run(options: ExportOptions) -> None:

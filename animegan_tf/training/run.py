@@ -23,6 +23,7 @@ from animegan_tf.errors import CheckpointError, ConfigError, DataError
 from animegan_tf.native import load_tensorflow
 
 RECIPE_NAME = "recipe.flags"
+PURPOSE = "Trains a generator on --photo_dir and --style_dir; start from a recipe of flags/ with --flagfile first."
 _STYLE_BATCHES = 24
 _SAMPLE_COUNT = 6
 _SAMPLE_SIDE = 256
@@ -71,8 +72,7 @@ def train(config: TrainConfig, batches: Iterable | None = None) -> Outcome:
 def main(argv: list[str] | None = None) -> int:
     """Entry point of `animegan-train` and tools/train.py; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    purpose = "Trains a generator on --photo_dir and --style_dir; start from a recipe of flags/ with --flagfile first."
-    return run_program(TrainConfig, _run, program="animegan-train", purpose=purpose, argv=_with_run_recipe(argv))
+    return run_program(TrainConfig, _run, program="animegan-train", purpose=PURPOSE, argv=_with_run_recipe(argv))
 
 
 def _run(config: TrainConfig) -> None:

@@ -52,13 +52,15 @@ def _assert_all_formats_equal(out, generator):
     manifest = read_manifest(out)
     for file in manifest.files:
         stylizer = Stylizer.load(out, backend=file.format, precision=file.precision)
-        levels = 1 if file.precision == "float32" else 2
+        # In uint8 levels; rounding the weights to float16 is what moves the untrained norm-heavy networks.
+        levels = 1 if file.precision == "float32" else 7
         for height, width in ((256, 256), (192, 320), (33, 57)):
             picture = parity.check_picture(height, width)[0]
             padded = images.pad_to_multiple(picture, generator.size_multiple, 32)
             expected = np.asarray(generator(images.to_float(padded)[None], training=False))[0, :height, :width]
             found = stylizer(picture).astype(int)
-            assert np.abs(found - images.to_uint8(expected)).max() <= levels, (file.path, height, width)
+            difference = np.abs(found - images.to_uint8(expected))
+            assert difference.max() <= levels and difference.mean() < 0.5, (file.path, height, width)
 
 
 @pytest.mark.parametrize("system", sorted(GENERATORS))

@@ -1,0 +1,84 @@
+"""The documents are true: generated pages are current, every command in the README parses, links lead somewhere."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from animegan_tf.apps.cli import cli
+from animegan_tf.config import TrainConfig, list_recipes, parse_flags
+from animegan_tf.export.run import ExportOptions
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "flags/README.md", ROOT / "tools/README.md"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _commands() -> list[str]:
+    blocks = re.findall(r"```(?:sh|console)?\n(.*?)```", README, flags=re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+
+
+def _check(command: str) -> None:
+    """Raises or asserts unless the program of `command` takes its arguments."""
+    program, *arguments = shlex.split(command)
+    if program == "make":
+        assert set(arguments) <= _make_targets(), command
+    elif program == "animegan":
+        name, *rest = arguments
+        assert cli.commands[name].make_context(name, rest, resilient_parsing=False)
+    elif program in ("python", "animegan-train", "animegan-export"):
+        script = Path(arguments.pop(0)).stem if program == "python" else program
+        kind = {"train": TrainConfig, "export": ExportOptions}[script.removeprefix("animegan-")]
+        parse_flags(kind, arguments)
+    else:
+        assert program in ("pip", "git", "cd"), command
+
+
+def test_every_command_of_the_readme_parses(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    commands = _commands()
+    assert len(commands) > 6
+    for command in commands:
+        _check(command)
+
+
+def test_the_readme_gets_to_the_point():
+    lines = README.splitlines()
+    first = next(number for number, line in enumerate(lines, 1) if line.startswith(("make ", "pip ")))
+    assert first <= 25
+    assert "make demo" in README and "make test" in README
+
+
+def test_the_python_of_the_readme_compiles():
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        compile(block, "README.md", "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_generated_pages_are_current():
+    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "tools/make_docs.py")
+    make_docs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_docs)
+    for path, text in make_docs.pages().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: make docs"
+
+
+def test_every_tool_and_recipe_is_mentioned():
+    tools = (ROOT / "tools/README.md").read_text(encoding="utf-8")
+    assert [path.name for path in (ROOT / "tools").glob("*.py") if f"`{path.name}`" not in tools] == []
+    assert [name for name in list_recipes() if f"`{name}`" not in (ROOT / "flags/README.md").read_text()] == []

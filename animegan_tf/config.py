@@ -75,7 +75,7 @@ class TrainConfig:
     )
     content_loss: str = option("l1", "distance of the content features", "losses", choices=("l1", "relative_l2"))
     gram_weight: float = option(2.5, "weight of the style term: Gram matrices of VGG19 features", "losses", low=0)
-    gram_layers: tuple[str, ...] = option(("block4_conv4",), "VGG19 layers of the style term", "losses")
+    gram_layers: tuple[str, ...] = option((), "VGG19 layers of the style term; empty: --content_layer", "losses")
     gram_picture: str = option("gray", "style pictures whose Gram matrices count", "losses", choices=("gray", "color"))
     gram_target: str = option(
         "batch",
@@ -138,8 +138,11 @@ class TrainConfig:
             raise ConfigError(f"--pretrain_epochs={self.pretrain_epochs} must not be above --epochs={self.epochs}.")
         if self.pretrain_epochs and not self.content_weight:
             raise ConfigError("--pretrain_epochs needs --content_weight above 0: pre-training is on content alone.")
-        if self.gram_weight and not self.gram_layers:
-            raise ConfigError("--gram_weight needs at least one layer in --gram_layers.")
+
+    @property
+    def style_layers(self) -> tuple[str, ...]:
+        """VGG19 layers of the style term: --gram_layers, or the content term's, as in the published AnimeGANs."""
+        return self.gram_layers or (self.content_layer,)
 
     @property
     def adversarial(self) -> bool:

@@ -51,7 +51,6 @@ def test_a_flagfile_gives_an_equal_config_and_later_flags_win(tmp_path):
         (["--photo_crop_min=0.9", "--photo_crop_max=0.5"], "--photo_crop_min=0.9 must not be above"),
         (["--pretrain_epochs=9", "--epochs=3"], "--pretrain_epochs=9 must not be above --epochs=3"),
         (["--content_weight=0"], "--pretrain_epochs needs --content_weight"),
-        (["--gram_layers="], "--gram_weight needs at least one layer"),
         (["photos"], "Unexpected argument 'photos'"),
     ],
 )
@@ -66,6 +65,12 @@ def test_bounds_hold_without_flags_too():
         TrainConfig(flip=1.5)
     with pytest.raises(ConfigError, match="--precision=float8 is not one of"):
         TrainConfig(precision="float8")
+
+
+def test_the_style_term_uses_the_content_layer_unless_told_otherwise():
+    config = parse_flags(TrainConfig, ["--gram_layers=", "--content_layer=block3_conv4"])
+    assert config.style_layers == ("block3_conv4",)
+    assert TrainConfig(gram_layers=("block1_conv1",)).style_layers == ("block1_conv1",)
 
 
 def test_a_missing_flagfile_is_named():

@@ -23,7 +23,7 @@ _KINDS = ("anime", "stylized", "gray", "smooth")
 def feature_names(config: TrainConfig) -> tuple[str, ...]:
     """Returns the VGG19 layers this configuration needs; empty when no term does."""
     content = (config.content_layer,) if config.content_weight else ()
-    return tuple(dict.fromkeys(content + (config.gram_layers if config.gram_weight else ())))
+    return tuple(dict.fromkeys(content + (config.style_layers if config.gram_weight else ())))
 
 
 class Objective:
@@ -55,7 +55,7 @@ class Objective:
             if config.content_weight:
                 targets["content"] = found[config.content_layer][:count]
             if own_style:
-                targets["grams"] = {name: perceptual.gram_matrix(found[name][-count:]) for name in config.gram_layers}
+                targets["grams"] = {name: perceptual.gram_matrix(found[name][-count:]) for name in config.style_layers}
         if config.gram_weight and not own_style:
             targets["grams"] = self.style_grams
         return targets
@@ -115,7 +115,7 @@ class Objective:
 
     def _gram(self, found, targets):
         loss = perceptual.GRAM_LOSSES[self.config.gram_loss]
-        names = self.config.gram_layers
+        names = self.config.style_layers
         total = sum(loss(targets["grams"][name], self._gram_matrix(found[name])) for name in names)
         return self.config.gram_weight / len(names) * total
 

@@ -199,7 +199,7 @@ def _build_objective(config: TrainConfig, samples):
     features = build_vgg19(feature_names(config), config.vgg19_weights)
     grams = None
     if config.gram_weight and config.gram_target == "set":
-        grams = mean_grams(features, config.gram_layers, _style_batches(config, samples))
+        grams = mean_grams(features, config.style_layers, _style_batches(config, samples))
     return Objective(config, features, grams)
 
 

@@ -67,7 +67,6 @@ def tiny_config(toy_networks, picture_dirs, tmp_path) -> TrainConfig:
         generator="toy",
         discriminator="toy",
         content_layer="block1_conv2",
-        gram_layers=("block1_conv2",),
         vgg19_weights="random",
         photo_dir=str(photo_dir),
         style_dir=str(style_dir),

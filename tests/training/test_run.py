@@ -28,7 +28,7 @@ def _flags(config, *more):
     names = ("photo_dir", "style_dir", "run_dir", "vgg19_weights", "content_layer", "sample_every")
     names += ("generator", "discriminator")
     given = [f"--{name}={getattr(config, name)}" for name in names]
-    return ["--recipe=smoke", *given, "--gram_layers=block1_conv2", *more]
+    return ["--recipe=smoke", *given, *more]
 
 
 def test_a_run_folder_explains_itself(tiny_config):

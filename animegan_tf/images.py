@@ -185,7 +185,10 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
         os.replace(temporary, path)
     except OSError as error:
-        raise ImageError(f"Cannot write {path}: {error.strerror or error}.") from None
+        reason = error.strerror or str(error)
+        if isinstance(error, FileExistsError):  # mkdir's words for a file that stands where a folder should be
+            reason = f"{path.parent} is not a folder"
+        raise ImageError(f"Cannot write {path}: {reason}.") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()  # still there only when something above failed or was interrupted

@@ -344,3 +344,9 @@ def test_pad_to_multiple_reflects_at_the_bottom_and_right(rng):
 )
 def test_padded_size_is_a_multiple_and_at_least_the_minimum(shape, multiple, minimum, expected):
     assert pad_to_multiple(np.zeros((*shape, 3), np.uint8), multiple, minimum).shape == (*expected, 3)
+
+
+def test_a_file_in_place_of_the_folder_is_said(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ImageError, match="file is not a folder"):
+        write_atomic(tmp_path / "file" / "x.png", b"")

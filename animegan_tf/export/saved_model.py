@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
 from animegan_tf.models import Generator
@@ -20,9 +19,11 @@ MINIMUM_SIDE = 32
 def write_saved_model(generator: Generator, folder: Path) -> None:
     """Writes the SavedModel of `generator` to `folder`."""
 
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")])
     def serve(image):
         return {"stylized": _stylize(generator, image)}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="bytes")])
     def serve_bytes(data):
         return {"bytes": tf.map_fn(one_picture, data, fn_output_signature=tf.string)}
 
@@ -31,11 +32,10 @@ def write_saved_model(generator: Generator, folder: Path) -> None:
         image.set_shape([None, None, 3])
         return tf.io.encode_png(_stylize(generator, image[None])[0])
 
-    archive = keras.export.ExportArchive()
-    archive.track(generator)
-    archive.add_endpoint("serving_default", serve, [tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")])
-    archive.add_endpoint("serve_bytes", serve_bytes, [tf.TensorSpec([None], tf.string, name="bytes")])
-    archive.write_out(str(folder), verbose=False)
+    module = tf.Module()
+    # Saved by hand: tf.Module does not find the variables of a Keras 3 model, and keras.export saves them twice.
+    module.weights = [variable.value for variable in generator.variables]
+    tf.saved_model.save(module, str(folder), {"serving_default": serve, "serve_bytes": serve_bytes})
 
 
 def _stylize(generator: Generator, image):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -64,7 +65,8 @@ class Progress(StepCallback):
     def __init__(self, *, run_dir: Path, batch_size: int, first_step: int, last_step: int):
         super().__init__()
         self.log_path, self.batch_size = run_dir / "log.txt", batch_size
-        self.bar = tqdm(total=last_step, initial=first_step, unit="step", dynamic_ncols=True, mininterval=1.0)
+        interval = 1.0 if sys.stderr.isatty() else 30.0  # in a log file a line now and then is enough
+        self.bar = tqdm(total=last_step, initial=first_step, unit="step", dynamic_ncols=True, mininterval=interval)
         self.last_step = last_step
 
     def on_train_begin(self, logs=None):

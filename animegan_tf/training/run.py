@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,12 +57,14 @@ def train(config: TrainConfig, batches: Iterable | None = None) -> Outcome:
     from animegan_tf.data.pipeline import user_errors
     from animegan_tf.training.phases import make_plan
 
-    samples = _build_samples(config)
+    with _removed_if_empty(run_dir):
+        samples = _build_samples(config)
     plan = make_plan(config, samples.epoch_steps(config.batch_size))
-    with user_errors(samples):
+    with user_errors(samples), _removed_if_empty(run_dir):
         trainer = _build_trainer(config, samples, plan)
         _write_recipe(config, run_dir)
         first_step = _resume(trainer, run_dir) if config.resume else 0
+        print(_summary(config, run_dir, samples, first_step, plan.last_step))
         outcome = _fit(config, run_dir, trainer, samples, plan, first_step, batches)
     for sentence in samples.broken():
         print(f"skipped: {sentence}", file=sys.stderr)
@@ -116,6 +118,17 @@ def _open_run(config: TrainConfig) -> tuple[TrainConfig, Path]:
     return replace(config, run_dir=str(run_dir)), run_dir
 
 
+@contextlib.contextmanager
+def _removed_if_empty(run_dir: Path) -> Iterator[None]:
+    """Context in which a start that fails leaves no empty run folder behind."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # not empty: a run worth keeping
+            run_dir.rmdir()
+        raise
+
+
 def _next_run_dir(root: Path, recipe: str) -> Path:
     taken = [int(p.name[:5]) for p in root.glob("[0-9][0-9][0-9][0-9][0-9]-*")]
     return root / f"{max(taken, default=-1) + 1:05d}-{recipe}"
@@ -137,6 +150,15 @@ def _write_recipe(config: TrainConfig, run_dir: Path) -> None:
     header = f"The recipe of this run. Again: animegan-train --flagfile={RECIPE_NAME} --run_dir=ANOTHER"
     text = to_flagfile(replace(config, resume=False, max_steps=0), header)
     images.write_atomic(run_dir / RECIPE_NAME, text.encode())
+
+
+def _summary(config: TrainConfig, run_dir: Path, samples, first_step: int, last_step: int) -> str:
+    import tensorflow as tf
+
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    device = f"{gpus} GPU" if gpus else f"CPU, {os.cpu_count()} cores"
+    pictures = f"{len(samples.photo)} photos, {len(samples.style)} style pictures"
+    return f"{run_dir}: {pictures}, steps {first_step} to {last_step} on {device}, {config.precision}"
 
 
 def _prepare_keras(config: TrainConfig) -> None:

@@ -120,6 +120,12 @@ def test_serve_bytes_decodes_and_encodes(fast_run):
         np.testing.assert_array_equal(images.read_picture(bytes(answer)).pixels, expected)
 
 
+def test_the_saved_model_holds_every_weight_once(fast_run):
+    _, out, generator = fast_run
+    size = sum(path.stat().st_size for path in (out / "saved_model/variables").iterdir())
+    assert 4 * generator.count_params() < size < 4 * generator.count_params() + 30_000
+
+
 def test_a_one_pixel_picture_is_served(fast_run):
     import tensorflow as tf
 

@@ -141,6 +141,7 @@ def test_wrong_starts_are_one_sentence(tiny_config, change, error, message):
     with pytest.raises(error, match=message) as caught:
         train(replace(tiny_config, **change))
     assert "\n" not in str(caught.value)
+    assert not Path(tiny_config.run_dir).exists()
 
 
 def test_an_empty_folder_names_its_flag(tiny_config, tmp_path):

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from animegan_tf.errors import ConfigError, UnknownNameError, UsageError
+from animegan_tf.errors import AnimeganError, ConfigError, UnknownNameError, UsageError, needs_extra
 
 RECIPE_GROUPS = ("data", "models", "losses", "optimisation", "schedule")
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class TrainConfig:
     gram_picture: str = option("gray", "style pictures whose Gram matrices count", "losses", choices=("gray", "color"))
     gram_target: str = option(
         "batch",
-        "compare with the style pictures of the batch, or with the mean over the set",
+        "compare with the style pictures of the batch, or with the mean over 96 crops of the set",
         "losses",
         choices=("batch", "set"),
     )
@@ -105,7 +105,7 @@ class TrainConfig:
 
     epochs: int = option(101, "epochs in all, pre-training included", "schedule", low=1)
     pretrain_epochs: int = option(10, "epochs on the content term alone, at the start", "schedule", low=0)
-    steps_per_epoch: int = option(0, "0: once through the larger of the two sets", "schedule", low=0)
+    steps_per_epoch: int = option(0, "0: as many as go once through the larger of the two sets", "schedule", low=0)
     sample_every: int = option(500, "steps between sample grids; 0: none", "schedule", low=0)
     checkpoint_every: int = option(500, "steps between checkpoints", "schedule", low=1)
     keep_checkpoints: int = option(3, "newest checkpoints kept", "schedule", low=1)
@@ -138,6 +138,18 @@ class TrainConfig:
             raise ConfigError(f"--pretrain_epochs={self.pretrain_epochs} must not be above --epochs={self.epochs}.")
         if self.pretrain_epochs and not self.content_weight:
             raise ConfigError("--pretrain_epochs needs --content_weight above 0: pre-training is on content alone.")
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        terms = ("adversarial", "content", "gram", "color", "chroma", "tv", "flat")
+        if not any(getattr(self, f"{term}_weight") for term in terms):
+            raise ConfigError(
+                f"The generator has nothing to learn from: --{'_weight, --'.join(terms)}_weight are all 0."
+            )
+        kinds = ("anime", "stylized", "gray", "smooth")
+        multipliers = any(getattr(self, f"discriminator_{kind}_weight") for kind in kinds)
+        if self.adversarial and not (self.discriminator_weight and multipliers):
+            raise ConfigError("--adversarial_weight needs --discriminator_weight and one of its multipliers above 0.")
 
     @property
     def style_layers(self) -> tuple[str, ...]:
@@ -172,14 +184,20 @@ def parse_flags(kind: type[T], argv: list[str]) -> T:
     Raises:
       ConfigError: an unknown flag (with a suggestion), a wrong type, a value out of bounds, a left-over argument.
     """
-    from absl import flags
+    with needs_extra("absl", "absl-py", "train", "This program"):
+        from absl import flags
 
     values = flags.FlagValues()
     _define(kind, values)
+    flagfile = given_flag(argv, "flagfile")
+    if flagfile is not None and not Path(flagfile).expanduser().is_file():
+        raise UsageError(f"--flagfile={flagfile} does not exist.")
     try:
-        left_over = values(["", *_as_files(argv)])[1:]
+        left_over = values(["", *argv])[1:]
     except flags.Error as error:
         raise ConfigError(_one_sentence(str(error))) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"--flagfile={flagfile} is not a text file.") from None
     if left_over:
         raise ConfigError(f"Unexpected argument {left_over[0]!r}: options are written --name=value.")
     settings = {f.name: values[f.name].value for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -221,13 +239,26 @@ def with_recipe(argv: list[str]) -> list[str]:
     Raises:
       UnknownNameError: no such recipe.
     """
-    names = [a.split("=", 1)[1] for a in argv if a.startswith(("--recipe=", "-recipe="))]
-    if not names or any(a.lstrip("-").startswith("flagfile") for a in argv):
+    name = given_flag(argv, "recipe")
+    if name is None or given_flag(argv, "flagfile") is not None:
         return argv
     recipes = list_recipes()
-    if names[-1] not in recipes:
-        raise UnknownNameError("recipe", names[-1], recipes)
-    return [f"--flagfile={recipes[names[-1]]}", *argv]
+    if name not in recipes:
+        raise UnknownNameError("recipe", name, recipes)
+    return [f"--flagfile={recipes[name]}", *argv]
+
+
+def given_flag(argv: list[str], name: str) -> str | None:
+    """Returns the last value of a flag on the command line, before parsing; None where it is not given.
+
+    Knows the four forms absl takes: --name=value, --name value, and both with one dash. A flag without a value is "".
+    """
+    found = None
+    for argument, following in zip(argv, [*argv, ""][1:], strict=True):
+        head, equals, value = argument.partition("=")
+        if head in (f"--{name}", f"-{name}"):
+            found = value if equals else following if not following.startswith("-") else ""
+    return found
 
 
 def help_text(kind: type, program: str, purpose: str) -> str:
@@ -247,8 +278,6 @@ def run_program(kind: type[T], main, *, program: str, purpose: str, argv: list[s
     Returns:
       0; 1 for failed work, 2 for bad usage, 130 after Ctrl-C.
     """
-    from animegan_tf.errors import AnimeganError
-
     argv = sys.argv[1:] if argv is None else argv
     if any(a in ("--help", "-help", "-h", "--helpfull") for a in argv):
         print(help_text(kind, program, purpose))
@@ -284,15 +313,6 @@ def _define(kind: type, values) -> None:
             flags.DEFINE_string(name, default, meta["help"], **common)
         else:
             flags.DEFINE_list(name, list(default), meta["help"], **common)
-
-
-def _as_files(argv: list[str]) -> list[str]:
-    # absl reports a missing flagfile with an errno line of its own; say it in ours.
-    for argument in argv:
-        head, _, path = argument.partition("=")
-        if head in ("--flagfile", "-flagfile") and not Path(path).expanduser().is_file():
-            raise UsageError(f"--flagfile={path} does not exist.")
-    return argv
 
 
 def _one_sentence(message: str) -> str:

@@ -15,8 +15,9 @@ AnimeganError               anything below; its message is one sentence a user c
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class AnimeganError(Exception):
@@ -75,3 +76,14 @@ class ExportError(AnimeganError):
 
 class StyleError(AnimeganError):
     """A style folder is incomplete, was changed, or cannot be run here."""
+
+
+@contextlib.contextmanager
+def needs_extra(module: str, package: str, extra: str | None, purpose: str) -> Iterator[None]:
+    """Context around the import of `module`: MissingExtraError when it, and not something it needs, is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != module:
+            raise
+        raise MissingExtraError(package, extra, purpose) from None

@@ -24,6 +24,9 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 MAX_PIXELS = 100_000_000
 """Pictures with more pixels are refused before decoding: 100 megapixels already need 0.3 GB as uint8."""
 
+MINIMUM_SIDE = 32
+"""Smaller pictures are padded to this before a network: image-wide statistics and deep strides need some pixels."""
+
 _ORIENTATION = ExifTags.Base.Orientation
 _JPEG_QUALITY = 95
 _JPEG_EXIF_LIMIT = 65533
@@ -63,9 +66,21 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Returns all picture files below `folder`, by suffix in any case, sorted; hidden files and folders left out."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    """Returns all picture files below `folder`, by suffix in any case, sorted; hidden files and folders left out.
+
+    Linked folders are followed, each real folder once.
+    """
+    found: list[Path] = []
+    seen = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        # Sorted, so that of two names of one real folder the same one is taken everywhere.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if os.path.realpath(root) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(root))
+        found += [Path(root, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
 def read_picture(source: str | os.PathLike | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -78,16 +93,6 @@ def read_picture(source: str | os.PathLike | bytes, max_pixels: int = MAX_PIXELS
     with _opened(source, name, max_pixels) as image:
         _decode(image, name)
         return from_pil(image)
-
-
-def read_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Returns (height, width) from the header alone, as stored (before EXIF rotation).
-
-    Raises:
-      ImageError: as `read_picture`, for what the header shows.
-    """
-    with _opened(path, os.fspath(path), max_pixels) as image:
-        return image.height, image.width
 
 
 def read_thumbnail(path: Path, short_side: int) -> np.ndarray:

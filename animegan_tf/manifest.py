@@ -74,7 +74,8 @@ class Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Writes `manifest` to folder/manifest.json."""
+    """Writes `manifest` to folder/manifest.json. Raises StyleError for what `read_manifest` would refuse."""
+    _check(manifest, folder / MANIFEST_NAME)
     text = json.dumps(dataclasses.asdict(manifest), indent=2, ensure_ascii=False)
     (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
@@ -96,10 +97,12 @@ def read_manifest(folder: Path) -> Manifest:
         raise StyleError(f"{path} has an unknown format (this version knows {FORMAT_VERSION}): update animegan-tf.")
     known = {f.name for f in dataclasses.fields(Manifest)}
     try:
-        files = tuple(ModelFile(**item) for item in data.pop("files"))
+        names = {f.name for f in dataclasses.fields(ModelFile)}
+        items = data.pop("files")
+        files = tuple(ModelFile(**{k: v for k, v in item.items() if k in names}) for item in items)
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
         manifest = Manifest(files=files, **fields)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise StyleError(f"{path} is incomplete: {error}.") from None
     _check(manifest, path)
     return manifest

@@ -7,6 +7,7 @@ import pytest
 from animegan_tf.config import (
     RECIPE_GROUPS,
     TrainConfig,
+    given_flag,
     help_text,
     list_recipes,
     parse_flags,
@@ -26,16 +27,15 @@ def test_flags_become_typed_values():
     assert (config.gram_layers, config.xla, config.generator_lr, config.seed) == (("a", "b"), True, 1e-3, 7)
 
 
-def test_text_and_back():
-    config = TrainConfig(generator_lr=1.25e-5, gram_layers=("block1_conv1", "block2_conv2"), xla=True, photo_dir="a b")
+def test_a_flagfile_gives_an_equal_config_and_later_flags_win(tmp_path):
+    layers = ("block1_conv1", "block2_conv2")
+    config = TrainConfig(
+        content_weight=0.125, photo_dir="with space/ä", pretrain_epochs=3, xla=True, gram_layers=layers
+    )
+    path = tmp_path / "x.flags"
     text = to_flagfile(config, "a header\nof two lines")
     assert text.startswith("# a header\n# of two lines\n")
-
-
-def test_a_flagfile_gives_an_equal_config_and_later_flags_win(tmp_path):
-    config = TrainConfig(content_weight=0.125, photo_dir="with space/ä", pretrain_epochs=3)
-    path = tmp_path / "x.flags"
-    path.write_text(to_flagfile(config), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     assert read_flagfile(path) == config
     assert parse_flags(TrainConfig, [f"--flagfile={path}", "--content_weight=2"]).content_weight == 2
 
@@ -52,6 +52,7 @@ def test_a_flagfile_gives_an_equal_config_and_later_flags_win(tmp_path):
         (["--pretrain_epochs=9", "--epochs=3"], "--pretrain_epochs=9 must not be above --epochs=3"),
         (["--content_weight=0"], "--pretrain_epochs needs --content_weight"),
         (["photos"], "Unexpected argument 'photos'"),
+        (["--discriminator_weight=0"], "--adversarial_weight needs --discriminator_weight"),
     ],
 )
 def test_bad_flags_are_one_sentence(arguments, message):
@@ -82,7 +83,29 @@ def test_a_recipe_by_name_comes_first():
     assert with_recipe(["--recipe=smoke", "--seed=3"])[0] == f"--flagfile={RECIPES['smoke']}"
     assert with_recipe(["--flagfile=x", "--recipe=mine"]) == ["--flagfile=x", "--recipe=mine"]
     with pytest.raises(UnknownNameError, match="Unknown recipe 'smok'.*Did you mean 'smoke'"):
-        with_recipe(["--recipe=smok"])
+        with_recipe(["--recipe", "smok"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "value"),
+    [
+        (["--seed=1", "--seed", "2"], "2"),
+        (["-seed=3"], "3"),
+        (["-seed", "4", "--xla"], "4"),
+        (["--seed", "--xla"], ""),
+        (["--seeds=5"], None),
+    ],
+)
+def test_given_flag_knows_the_forms_absl_takes(argv, value):
+    assert given_flag(argv, "seed") == value
+
+
+def test_a_flagfile_in_two_words_and_one_that_is_no_text(tmp_path):
+    (tmp_path / "x.flags").write_text("--seed=6\n")
+    assert parse_flags(TrainConfig, ["--flagfile", str(tmp_path / "x.flags")]).seed == 6
+    (tmp_path / "y.flags").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(ConfigError, match="y.flags is not a text file"):
+        read_flagfile(tmp_path / "y.flags")
 
 
 def test_differences_name_what_a_checkpoint_depends_on():
@@ -124,6 +147,7 @@ def test_recipes_are_complete_and_commented(name):
     head = text.split("\n\n")[0]
     for part in ("# Source:", "# Differs:", "# Hardware:", f"# Command: python tools/train.py --flagfile=flags/{name}"):
         assert part in head
+    assert "@@" not in text
     assert read_flagfile(RECIPES[name]).recipe == name
 
 

@@ -20,7 +20,6 @@ from animegan_tf.images import (
     from_pil,
     pad_to_multiple,
     read_picture,
-    read_size,
     read_thumbnail,
     reflect_indices,
     to_float,
@@ -194,7 +193,7 @@ def test_truncated_jpeg_is_refused(rng):
 def test_what_is_no_picture_is_refused(content, tmp_path):
     path = tmp_path / "photo.png"
     path.write_bytes(content)
-    for read in (read_picture, read_size, lambda path: read_thumbnail(path, 8)):
+    for read in (read_picture, lambda path: read_thumbnail(path, 8)):
         with pytest.raises(ImageError, match=r"photo\.png: not a picture that can be read"):
             read(path)
 
@@ -210,7 +209,7 @@ def test_huge_picture_is_refused_from_its_header(tmp_path):
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(20000, 20000))
     limit = Image.MAX_IMAGE_PIXELS
-    for read in (read_picture, read_size, lambda path: read_thumbnail(path, 8)):
+    for read in (read_picture, lambda path: read_thumbnail(path, 8)):
         with pytest.raises(ImageError, match="20000x20000 has more than the limit of 100 megapixels"):
             read(path)
     assert Image.MAX_IMAGE_PIXELS == limit
@@ -221,12 +220,6 @@ def test_size_limit_is_inclusive():
     assert read_picture(data, max_pixels=100).pixels.shape == (10, 10, 3)
     with pytest.raises(ImageError, match="10x10"):
         read_picture(data, max_pixels=99)
-
-
-def test_read_size_is_height_and_width_from_the_header(tmp_path):
-    path = tmp_path / "header.png"
-    path.write_bytes(png_header(300, 200))
-    assert read_size(path) == (200, 300)
 
 
 def test_damaged_pil_image_is_an_image_error(tmp_path, rng):

@@ -137,10 +137,11 @@ def styles(as_json: bool) -> None:
 
 
 class Found(NamedTuple):
-    """A picture to stylize, and the folders between the input that named it and the picture."""
+    """A picture to stylize, the folders between the input that named it and the picture, and whether one was named."""
 
     photo: Path
     folders: Path
+    in_folder: bool
 
 
 class Job(NamedTuple):
@@ -202,7 +203,7 @@ def _collect(photos: Iterable[str], report: Report) -> Iterator[Found]:
         if not matches:
             report.failed(f"{text}: no such file or folder.")
         for match in map(Path, matches):
-            yield from _pictures_in(match, report) if match.is_dir() else [Found(match, Path())]
+            yield from _pictures_in(match, report) if match.is_dir() else [Found(match, Path(), False)]
 
 
 def _pictures_in(folder: Path, report: Report) -> list[Found]:
@@ -211,7 +212,7 @@ def _pictures_in(folder: Path, report: Report) -> list[Found]:
     pictures = find_images(folder)
     if not pictures:
         report.failed(f"{folder}: no pictures in this folder ({', '.join(IMAGE_SUFFIXES)}).")
-    return [Found(picture, picture.relative_to(folder).parent) for picture in pictures]
+    return [Found(picture, picture.relative_to(folder).parent, True) for picture in pictures]
 
 
 def _plan(found: list[Found], output: Path | None, style: str, *, one_file: bool) -> list[Job]:
@@ -219,12 +220,20 @@ def _plan(found: list[Found], output: Path | None, style: str, *, one_file: bool
     from animegan_tf.runtime.stylizer import styled_name
 
     if output is None:
-        return [Job(photo, photo.parent / styled_name(photo.name, style)) for photo, _ in found]
+        jobs = [Job(photo, photo.parent / styled_name(photo.name, style)) for photo, _, _ in found]
+        # Results of an earlier run over the same folder are not photos to stylize.
+        results = {job.target for job in jobs}
+        return [job for job, item in zip(jobs, found, strict=True) if not (item.in_folder and job.photo in results)]
     if one_file and len(found) == 1 and output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir():
         return [Job(found[0].photo, output)]
+    if one_file and output.suffix and output.suffix != "." and not output.is_dir() and len(found) == 1:
+        known = ", ".join(IMAGE_SUFFIXES)
+        raise UsageError(
+            f"{output}: pictures are written as {known}; for a folder, make it first or leave out the dot."
+        )
     if os.path.lexists(output) and not output.is_dir():
         raise UsageError(f"{output} is not a folder: name a folder, or for one picture a .jpg, .png or .webp.")
-    return [Job(photo, output / folders / styled_name(photo.name, style)) for photo, folders in found]
+    return [Job(photo, output / folders / styled_name(photo.name, style)) for photo, folders, _ in found]
 
 
 def _stylize_all(jobs: list[Job], stylize: Callable[..., Any], report: Report) -> None:

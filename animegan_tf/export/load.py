@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from animegan_tf.config import TrainConfig, read_flagfile
-from animegan_tf.errors import CheckpointError
+from animegan_tf.errors import CheckpointError, ConfigError
 from animegan_tf.models import Generator, build_generator
 
 
@@ -19,11 +19,11 @@ def load_run(run_dir: Path, step: int = 0) -> tuple[TrainConfig, Generator, int]
       step: checkpoint to take; 0 for the newest.
 
     Raises:
-      CheckpointError: no run there, no such checkpoint, or weights of another network.
+      ConfigError: no run there. CheckpointError: no such checkpoint, or weights of another network.
     """
     recipe = run_dir / "recipe.flags"
     if not recipe.is_file():
-        raise CheckpointError(f"--run_dir={run_dir} is not a run folder: it has no recipe.flags.")
+        raise ConfigError(f"--run_dir={run_dir} is not a run folder: it has no recipe.flags.")
     config = read_flagfile(recipe)
     path = _weights_path(run_dir, step)
     keras.mixed_precision.set_global_policy("float32")

@@ -48,7 +48,7 @@ def measure(generator: Generator, path: Path, format: str, precision: str) -> fl
         raise
     except Exception as error:  # every runtime has its own kinds
         raise ExportError(f"{path.name} was written but does not run: {error}") from error
-    worst = max(errors)
+    worst = float(np.max(errors))  # not max(): that may pass over NaN
     if not worst <= TOLERANCES[kind]:
         raise ExportError(
             f"{path.name} differs from the Keras network by {worst:.3g}, more than the {TOLERANCES[kind]:.3g} allowed."

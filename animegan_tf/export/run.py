@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from animegan_tf import __version__, images
 from animegan_tf.config import check_bounds, option, run_program
-from animegan_tf.errors import ConfigError, ExportError
+from animegan_tf.errors import ConfigError, ExportError, needs_extra
 from animegan_tf.manifest import MANIFEST_NAME, Manifest, ModelFile, digest, write_manifest
 from animegan_tf.native import load_tensorflow
 
@@ -50,13 +53,14 @@ def export_run(options: ExportOptions) -> Manifest:
     """Writes the style folder `options.out` and returns its manifest; nothing appears there unless all is checked.
 
     Raises:
-      CheckpointError: no usable run. ExportError: a file differs from the network, or the folder cannot be written.
+      ConfigError: --out exists, or --run_dir is not a run. CheckpointError: no usable checkpoint.
+      ExportError: a file differs from the network, or the folder cannot be written.
     """
-    out = Path(options.out)
+    out = Path(os.path.abspath(options.out))  # '.' has no name to put the temporary folder beside
     if out.exists() and not options.overwrite:
-        raise ExportError(f"--out={out} exists: add --overwrite to replace it.")
+        raise ConfigError(f"--out={out} exists: add --overwrite to replace it.")
     if out.exists() and not (out / MANIFEST_NAME).is_file():
-        raise ExportError(f"--out={out} is not a style folder, so --overwrite does not touch it.")
+        raise ConfigError(f"--out={out} is not a style folder, so --overwrite does not touch it.")
     temporary = out.with_name(f".{out.name}.partial")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -88,6 +92,8 @@ def _write_style(options: ExportOptions, folder: Path, name: str) -> Manifest:
     load_tensorflow("Exporting")
     from animegan_tf.export.load import load_run
 
+    # Read before the conversions, which take a while.
+    preview = images.read_thumbnail(Path(options.preview_photo), _PREVIEW_SIDE) if options.preview_photo else None
     config, generator, step = load_run(Path(options.run_dir), options.step)
     manifest = Manifest(
         name=name,
@@ -98,13 +104,16 @@ def _write_style(options: ExportOptions, folder: Path, name: str) -> Manifest:
         parameters=generator.count_params(),
         licence=options.license,
         credits=options.credits,
-        files=tuple(file for format in options.formats for file in _write_format(generator, folder, format)),
+        files=(),
         training_steps=step,
         created_with=f"animegan-tf {__version__}",
     )
-    if options.preview_photo:
-        _write_preview(generator, Path(options.preview_photo), folder / "preview.jpg")
+    write_manifest(folder, manifest)  # refuses a bad name before anything is converted
+    files = tuple(file for format in options.formats for file in _write_format(generator, folder, format))
+    manifest = replace(manifest, files=files)
     write_manifest(folder, manifest)
+    if preview is not None:
+        _write_preview(generator, preview, folder / "preview.jpg")
     return manifest
 
 
@@ -115,7 +124,8 @@ def _write_format(generator, folder: Path, format: str) -> list[ModelFile]:
         write_saved_model(generator, folder / "saved_model")
         return [_checked(generator, folder, "saved_model", format, "float32")]
     if format == "onnx":
-        from animegan_tf.export.onnx import convert_onnx
+        with needs_extra("tf2onnx", "tf2onnx", "train", "Exporting to ONNX"):
+            from animegan_tf.export.onnx import convert_onnx
 
         (folder / "model.onnx").write_bytes(convert_onnx(generator))
         return [_checked(generator, folder, "model.onnx", format, "float32")]
@@ -138,11 +148,8 @@ def _checked(generator, folder: Path, name: str, format: str, precision: str) ->
     return ModelFile(name, format, precision, digest(path), size, error)
 
 
-def _write_preview(generator, photo: Path, target: Path) -> None:
-    import numpy as np
-
-    pixels = images.read_thumbnail(photo, _PREVIEW_SIDE)
-    padded = images.pad_to_multiple(pixels, generator.size_multiple, 32)
+def _write_preview(generator, pixels: np.ndarray, target: Path) -> None:
+    padded = images.pad_to_multiple(pixels, generator.size_multiple, images.MINIMUM_SIDE)
     stylized = np.asarray(generator(images.to_float(padded)[None], training=False))[0]
     crop = images.to_uint8(stylized)[: pixels.shape[0], : pixels.shape[1]]
     images.write_picture(target, images.Picture(np.concatenate([pixels, crop], axis=1)))

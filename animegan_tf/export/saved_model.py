@@ -10,10 +10,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from animegan_tf.images import MINIMUM_SIDE
 from animegan_tf.models import Generator
-
-MINIMUM_SIDE = 32
-"""Smaller pictures are padded to this, as the runtime does: reflect padding needs something to reflect."""
 
 
 def write_saved_model(generator: Generator, folder: Path) -> None:
@@ -50,7 +48,8 @@ def _stylize(generator: Generator, image):
 
 
 def _padded(side, multiple: int):
-    return tf.maximum(-(-side // multiple) * multiple, MINIMUM_SIDE)
+    # As images.pad_to_multiple: the next multiple of what is at least MINIMUM_SIDE.
+    return -(-tf.maximum(side, MINIMUM_SIDE) // multiple) * multiple
 
 
 def _reflect_indices(size, padded):

@@ -12,6 +12,7 @@ from animegan_tf.models.layers import (
     ConvBlock,
     InstanceNorm,
     PaddedConv2D,
+    chain,
     downsample_tf1,
     upsample_bilinear_tf1,
 )
@@ -43,7 +44,7 @@ class SeparableBlock(layers.Layer):
         return {**super().get_config(), "filters": self.filters, "strides": self.strides}
 
 
-@keras.saving.register_keras_serializable(package="animegan_tf")
+@keras.saving.register_keras_serializable(package="animegan_tf", name="AnimeGANInvertedResidual")
 class InvertedResidual(layers.Layer):
     """x + [1x1 to twice the channels, depthwise 3x3, 1x1 back], instance norm after each: [B, H, W, C] -> the same."""
 
@@ -87,18 +88,12 @@ class AnimeGANGenerator(Generator):
         self.to_rgb = PaddedConv2D(3, 1)
 
     def call(self, photo):
-        x = _down(_chain(photo, self.b1), self.b1_down)
-        x = _down(_chain(x, self.b2), self.b2_down)
-        x = _chain(x, self.middle)
-        x = _chain(upsample_bilinear_tf1(x), self.u2)
-        x = _chain(upsample_bilinear_tf1(x), self.u1)
+        x = _down(chain(photo, self.b1), self.b1_down)
+        x = _down(chain(x, self.b2), self.b2_down)
+        x = chain(x, self.middle)
+        x = chain(upsample_bilinear_tf1(x), self.u2)
+        x = chain(upsample_bilinear_tf1(x), self.u1)
         return ops.tanh(ops.cast(self.to_rgb(x), "float32"))
-
-
-def _chain(x, blocks):
-    for block in blocks:
-        x = block(x)
-    return x
 
 
 def _down(x, branches):

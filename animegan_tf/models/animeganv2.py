@@ -8,7 +8,7 @@ from __future__ import annotations
 import keras
 from keras import initializers, layers, ops
 
-from animegan_tf.models.layers import ConvBlock, LayerNorm, PaddedConv2D, upsample_bilinear_tf1
+from animegan_tf.models.layers import ConvBlock, LayerNorm, PaddedConv2D, chain, upsample_bilinear_tf1
 from animegan_tf.models.network import Generator
 
 
@@ -23,13 +23,7 @@ def _conv(filters: int, kernel_size: int = 3, strides: int = 1) -> ConvBlock:
     return ConvBlock(conv, LayerNorm())
 
 
-def _chain(x, blocks):
-    for block in blocks:
-        x = block(x)
-    return x
-
-
-@keras.saving.register_keras_serializable(package="animegan_tf")
+@keras.saving.register_keras_serializable(package="animegan_tf", name="AnimeGANv2InvertedResidual")
 class InvertedResidual(layers.Layer):
     """1x1 to twice the channels, depthwise 3x3 with bias, 1x1 to `filters`; the input is added where C == filters."""
 
@@ -76,9 +70,9 @@ class AnimeGANv2Generator(Generator):
         self.to_rgb = PaddedConv2D(3, 1, initializer=_fan_in())
 
     def call(self, photo):
-        x = _chain(photo, [*self.a, *self.b, *self.c])
-        x = _chain(upsample_bilinear_tf1(x), self.d)
-        x = _chain(upsample_bilinear_tf1(x), self.e)
+        x = chain(photo, [*self.a, *self.b, *self.c])
+        x = chain(upsample_bilinear_tf1(x), self.d)
+        x = chain(upsample_bilinear_tf1(x), self.e)
         return ops.tanh(ops.cast(self.to_rgb(x), "float32"))
 
 
@@ -123,9 +117,9 @@ class AnimeGANv2LiteGenerator(Generator):
 
     def call(self, photo):
         x0 = self.stem(photo)
-        x1 = _chain(x0, self.down1)
-        x2 = _chain(x1, self.down2)
-        x = _chain(_chain(x2, self.down3), self.middle)
+        x1 = chain(x0, self.down1)
+        x2 = chain(x1, self.down2)
+        x = chain(chain(x2, self.down3), self.middle)
         for skip, (first, second) in ((x2, self.up2), (x1, self.up1), (x0, self.up0)):
             x = second(first(upsample_bilinear_tf1(x)) + skip)
         return ops.tanh(ops.cast(self.to_rgb(x), "float32"))

@@ -24,7 +24,7 @@ def _chain(x, blocks, training):
     return x
 
 
-@keras.saving.register_keras_serializable(package="animegan_tf")
+@keras.saving.register_keras_serializable(package="animegan_tf", name="FastInvertedResidual")
 class InvertedResidual(layers.Layer):
     """x + [1x1 to twice the channels, depthwise 3x3, 1x1 back]: [B, H, W, C] -> the same, ReLU6 and batch norm."""
 

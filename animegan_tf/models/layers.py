@@ -26,6 +26,13 @@ def leaky_relu(x):
     return ops.leaky_relu(x, negative_slope=LEAK)
 
 
+def chain(x, blocks):
+    """Returns blocks[-1](... blocks[0](x))."""
+    for block in blocks:
+        x = block(x)
+    return x
+
+
 def pad(x, kernel_size: int, rule: str, mode: str = "reflect"):
     """Returns [B, H, W, C] padded for a VALID convolution of `kernel_size`.
 
@@ -80,8 +87,8 @@ class _MomentsNorm(keras.layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
+        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones", autocast=False)
+        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros", autocast=False)
 
     def call(self, x):
         values = ops.cast(x, "float32")
@@ -205,12 +212,13 @@ class SpectralConv2D(keras.layers.Layer):
 
     def build(self, input_shape):
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.initializer)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.initializer, autocast=False)
         self.u = self.add_weight(
             name="u",
             shape=(1, self.filters),
             trainable=False,
             initializer=keras.initializers.TruncatedNormal(stddev=1.0),
+            autocast=False,
         )
 
     def call(self, x, training=False):

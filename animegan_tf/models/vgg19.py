@@ -8,6 +8,7 @@ gives them after.
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 
 import keras
@@ -108,7 +109,7 @@ def read_weights(path: Path, needed: tuple[str, ...]) -> Weights:
         raise ConfigError(f"--vgg19_weights={path} does not exist.")
     try:
         found = _read_npz(path) if path.suffix == ".npz" else _read_h5(path)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError(f"--vgg19_weights={path} cannot be read as .npz or .h5 weights: {error}.") from None
     missing = [name for name in needed if name not in found]
     if missing:
@@ -117,11 +118,24 @@ def read_weights(path: Path, needed: tuple[str, ...]) -> Weights:
             f"--vgg19_weights={path} goes up to {last} but {missing[-1]} is needed: "
             f"choose --content_layer and --gram_layers up to {last}, or complete weights."
         )
-    return {name: found[name] for name in needed}
+    weights = {name: found[name] for name in needed}
+    _check_shapes(weights, path)
+    return weights
+
+
+def _check_shapes(weights: Weights, path: Path) -> None:
+    channels = 3
+    for name, (kernel, bias) in weights.items():
+        filters = _CHANNELS[int(name[5]) - 1]
+        if kernel.shape != (3, 3, channels, filters) or bias.shape != (filters,):
+            raise ConfigError(
+                f"--vgg19_weights={path}: {name} has the shape {kernel.shape}, not (3, 3, {channels}, {filters})."
+            )
+        channels = filters
 
 
 def _read_npz(path: Path) -> Weights:
-    with np.load(path) as data:
+    with path.open("rb") as file, np.load(file) as data:
         names = {key.split("/")[0] for key in data.files} & set(LAYERS)
         return {name: (data[f"{name}/kernel"], data[f"{name}/bias"]) for name in names}
 

@@ -17,6 +17,7 @@ from animegan_tf.errors import ImageError, UnknownNameError, UsageError
 from animegan_tf.images import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
+    MINIMUM_SIDE,
     Picture,
     encode_picture,
     from_pil,
@@ -27,9 +28,6 @@ from animegan_tf.images import (
 )
 from animegan_tf.manifest import MANIFEST_NAME, Manifest, read_manifest
 from animegan_tf.runtime.backends import Backend, load_backend
-
-MINIMUM_SIDE = 32
-"""Smaller pictures are padded to this: image-wide statistics and deep strides need some pixels to work on."""
 
 _STYLES_FOLDER = Path(__file__).resolve().parent.parent / "styles"
 

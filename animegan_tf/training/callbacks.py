@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from animegan_tf import images
-from animegan_tf.errors import TrainingError
+from animegan_tf.errors import TrainingError, needs_extra
 from animegan_tf.training.checkpoints import last_good, save_checkpoint
 
 _LOG_ALL_UNTIL = 20
@@ -98,7 +98,8 @@ class Scalars(StepCallback):
     def __init__(self, run_dir: Path):
         super().__init__()
         # TensorBoard's own writer and not tf.summary: the same under every Keras backend.
-        from tensorboard.summary import Writer
+        with needs_extra("tensorboard", "tensorboard", "train", "Writing scalars"):
+            from tensorboard.summary import Writer
 
         self.writer = Writer(str(run_dir / "scalars"))
 
@@ -114,12 +115,12 @@ class Scalars(StepCallback):
 class SampleGrids(StepCallback):
     """run_dir/samples/step-XXXXXXXX.jpg: fixed photos in the upper row, the generator's pictures below."""
 
-    def __init__(self, run_dir: Path, photos: np.ndarray, every: int):
+    def __init__(self, run_dir: Path, photos: np.ndarray, *, every: int, last_step: int):
         super().__init__()
-        self.folder, self.photos, self.every = run_dir / "samples", photos, every
+        self.folder, self.photos, self.every, self.last_step = run_dir / "samples", photos, every, last_step
 
     def on_step(self, step, logs):
-        if step % self.every == 0:
+        if step % self.every == 0 or step == self.last_step:
             self.write(step)
 
     def write(self, step: int) -> None:

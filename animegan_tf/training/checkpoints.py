@@ -44,7 +44,7 @@ def save_checkpoint(trainer: Trainer, run_dir: Path, keep: int) -> Path:
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        np.savez(temporary / _STATE_NAME, allow_pickle=False, **arrays)
+        np.savez(temporary / _STATE_NAME, **arrays)  # type: ignore[arg-type]  # names are never savez's own
         trainer.best_generator.save_weights(temporary / WEIGHTS_NAME)
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
@@ -66,7 +66,9 @@ def restore_newest(trainer: Trainer, run_dir: Path) -> tuple[int, list[str]]:
         try:
             arrays = _read(folder)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            problems.append(f"{folder} is damaged ({error}) and was passed over.")
+            # Out of the way, or it would count as newer than all that follow from here.
+            folder.rename(folder.with_name(f"{folder.name}.damaged"))
+            problems.append(f"{folder} is damaged ({error}): renamed to {folder.name}.damaged and passed over.")
             continue
         _assign(trainer, arrays, folder)
         return int(trainer.step.numpy()), problems

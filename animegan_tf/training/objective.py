@@ -39,15 +39,16 @@ class Objective:
         self.config, self.features, self.style_grams = config, features, style_grams
         self.adversarial = ADVERSARIAL_LOSSES[config.adversarial_loss]
 
-    def targets(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def targets(self, batch: dict[str, Any], pretraining: bool = False) -> dict[str, Any]:
         """Returns the constants of one step: the photo's content features and the style's Gram matrices.
 
         Call it outside the gradient tape. Photo and style picture pass through VGG19 as one batch where both are
-        needed.
+        needed; pre-training needs the photo alone.
         """
         config, targets = self.config, {}
         style_key = "anime_gray" if config.gram_picture == "gray" else "anime"
-        own_style = bool(config.gram_weight) and config.gram_target == "batch"
+        style = bool(config.gram_weight) and not pretraining
+        own_style = style and config.gram_target == "batch"
         pictures = [batch["photo"]] * bool(config.content_weight) + [batch[style_key]] * own_style
         if pictures:
             found = self.features(ops.concatenate(pictures, axis=0))
@@ -56,7 +57,7 @@ class Objective:
                 targets["content"] = found[config.content_layer][:count]
             if own_style:
                 targets["grams"] = {name: perceptual.gram_matrix(found[name][-count:]) for name in config.style_layers}
-        if config.gram_weight and not own_style:
+        if style and not own_style:
             targets["grams"] = self.style_grams
         return targets
 

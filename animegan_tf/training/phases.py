@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import keras
@@ -34,45 +35,40 @@ def make_plan(config: TrainConfig, data_steps: int) -> Plan:
     return Plan(steps, config.pretrain_epochs * steps, whole, last)
 
 
-class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
+@dataclass(frozen=True)
+class LearningRate:
     """`pretrain_rate` for the first `pretrain_steps`, then `rate`, constant or falling to 0 by a half cosine.
 
     The cosine ends at `total_steps`, the end of the recipe, wherever --max_steps stops this run.
     """
 
-    def __init__(self, rate: float, *, pretrain_rate: float, pretrain_steps: int, total_steps: int, schedule: str):
-        self.rate, self.pretrain_rate = rate, pretrain_rate
-        self.pretrain_steps, self.total_steps, self.schedule = pretrain_steps, total_steps, schedule
+    rate: float
+    pretrain_rate: float
+    pretrain_steps: int
+    total_steps: int
+    schedule: str
 
     def __call__(self, step):
+        """Returns the rate after `step` finished steps of the whole run, a scalar."""
         step = ops.cast(step, "float32")
         rate = self.rate
         if self.schedule == "cosine":
             done = (step - self.pretrain_steps) / max(1, self.total_steps - self.pretrain_steps)
-            rate = self.rate * 0.5 * (1.0 + ops.cos(3.14159265 * ops.clip(done, 0.0, 1.0)))
+            rate = self.rate * 0.5 * (1.0 + ops.cos(math.pi * ops.clip(done, 0.0, 1.0)))
         return ops.where(step < self.pretrain_steps, self.pretrain_rate, rate)
 
-    def get_config(self):
-        names = ("rate", "pretrain_rate", "pretrain_steps", "total_steps", "schedule")
-        return {name: getattr(self, name) for name in names}
 
-
-def build_optimizer(config: TrainConfig, side: str, plan: Plan) -> keras.optimizers.Optimizer:
+def build_optimizer(config: TrainConfig, side: str, plan: Plan, step) -> keras.optimizers.Optimizer:
     """Returns Adam for `side` ('generator' or 'discriminator'), with loss scaling under mixed_float16.
 
+    Its rate follows `step`, the trainer's variable, and not the optimizer's own count: that leaves out the steps
+    that loss scaling skips.
     Differs: the published code gives pre-training an Adam of its own; here the generator keeps one, moments included.
     """
-    # The discriminator does not run during pre-training: its own count of steps starts after it.
-    before = plan.pretrain_steps if side == "generator" else 0
-    updates = 1 if side == "generator" else config.discriminator_steps
-    schedule = LearningRate(
-        getattr(config, f"{side}_lr"),
-        pretrain_rate=config.pretrain_lr,
-        pretrain_steps=before,
-        total_steps=(plan.recipe_steps - plan.pretrain_steps) * updates + before,
-        schedule=config.lr_schedule,
+    rate = LearningRate(
+        getattr(config, f"{side}_lr"), config.pretrain_lr, plan.pretrain_steps, plan.recipe_steps, config.lr_schedule
     )
     adam = keras.optimizers.Adam(
-        schedule, beta_1=config.beta_1, beta_2=config.beta_2, global_clipnorm=config.clip_norm or None, name=side
+        lambda: rate(step), config.beta_1, config.beta_2, global_clipnorm=config.clip_norm or None, name=side
     )
     return keras.optimizers.LossScaleOptimizer(adam) if config.precision == "mixed_float16" else adam

@@ -1,30 +1,24 @@
-"""A whole training run: wires data, networks, losses and callbacks, resumes, and writes the run folder.
-
-00003-animeganv2_hayao/
-  recipe.flags   re-runs it          log.txt        one line per logged step
-  scalars/       TensorBoard         samples/       grids of fixed photos
-  checkpoints/   see checkpoints.py
-"""
+"""A whole training run: wires data, networks, losses and callbacks, resumes, and fills the run folder."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from animegan_tf import images
-from animegan_tf.config import TrainConfig, read_flagfile, recipe_differences, run_program, to_flagfile
-from animegan_tf.errors import CheckpointError, ConfigError, DataError
+from animegan_tf.config import TrainConfig, run_program
+from animegan_tf.errors import ConfigError, DataError, ImageError
 from animegan_tf.native import load_tensorflow
+from animegan_tf.training.run_folder import opened_run, with_run_recipe, write_recipe
 
-RECIPE_NAME = "recipe.flags"
 PURPOSE = "Trains a generator on --photo_dir and --style_dir; start from a recipe of flags/ with --flagfile first."
-_STYLE_BATCHES = 24
+_STYLE_CROPS, _STYLE_BATCH = 96, 4
 _SAMPLE_COUNT = 6
 _SAMPLE_SIDE = 256
 
@@ -39,33 +33,34 @@ class Outcome:
     stopped: bool
 
 
-def train(config: TrainConfig, batches: Iterable | None = None) -> Outcome:
+def train(config: TrainConfig, batches: Callable[[int], Iterable] | None = None) -> Outcome:
     """Trains as `config` says and returns how it ended.
 
     Args:
       config: the recipe and this run's paths.
-      batches: dicts of photo, anime, anime_gray, anime_smooth, [B*K, S, S, 3] float32 in [-1, 1], in place of
-        tf.data over the folders; must be endless and start at the batch that comes next. The folders are still
-        needed for the sample grids and gram_target=set.
+      batches: in place of tf.data over the folders: number of the first batch -> endless iterable of dicts of photo,
+        anime, anime_gray, anime_smooth, [B*K, S, S, 3] float32 in [-1, 1]; called once a phase. The folders are
+        still needed for the length of an epoch, the sample grids and gram_target=set.
 
     Raises:
       ConfigError, DataError, CheckpointError, TrainingError: each one sentence.
     """
     _check_paths(config)
-    config, run_dir = _open_run(config)
-    _prepare_keras(config)
-    from animegan_tf.data.pipeline import user_errors
-    from animegan_tf.training.phases import make_plan
+    with opened_run(config) as run_dir:
+        _prepare_keras(config)
+        from animegan_tf.data.pipeline import user_errors
+        from animegan_tf.training.phases import make_plan
 
-    with _removed_if_empty(run_dir):
         samples = _build_samples(config)
-    plan = make_plan(config, samples.epoch_steps(config.batch_size))
-    with user_errors(samples), _removed_if_empty(run_dir):
-        trainer = _build_trainer(config, samples, plan)
-        _write_recipe(config, run_dir)
-        first_step = _resume(trainer, run_dir) if config.resume else 0
-        print(_summary(config, run_dir, samples, first_step, plan.last_step))
-        outcome = _fit(config, run_dir, trainer, samples, plan, first_step, batches)
+        photos = _sample_photos(config)
+        plan = make_plan(config, samples.epoch_steps(config.batch_size * config.discriminator_steps))
+        with user_errors(samples):
+            trainer = _build_trainer(config, samples, plan)
+            first_step = _resume(trainer, run_dir) if config.resume else 0
+            if not config.resume:
+                write_recipe(config, run_dir)
+            print(_summary(config, run_dir, samples, first_step, plan.last_step))
+            outcome = _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches)
     for sentence in samples.broken():
         print(f"skipped: {sentence}", file=sys.stderr)
     return outcome
@@ -74,7 +69,7 @@ def train(config: TrainConfig, batches: Iterable | None = None) -> Outcome:
 def main(argv: list[str] | None = None) -> int:
     """Entry point of `animegan-train` and tools/train.py; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    return run_program(TrainConfig, _run, program="animegan-train", purpose=PURPOSE, argv=_with_run_recipe(argv))
+    return run_program(TrainConfig, _run, program="animegan-train", purpose=PURPOSE, argv=with_run_recipe(argv))
 
 
 def _run(config: TrainConfig) -> None:
@@ -85,71 +80,12 @@ def _run(config: TrainConfig) -> None:
     print(f"{outcome.step} steps done: {outcome.run_dir}")
 
 
-def _with_run_recipe(argv: list[str]) -> list[str]:
-    # `--resume --run_dir=R` alone goes on as the run was started: R/recipe.flags comes first, given flags win.
-    run_dirs = [a.split("=", 1)[1] for a in argv if a.startswith("--run_dir=")]
-    resumes = any(a in ("--resume", "--resume=true") for a in argv)
-    starts = any(a.startswith(("--flagfile", "--recipe")) for a in argv)
-    if resumes and run_dirs and not starts and (Path(run_dirs[-1]) / RECIPE_NAME).is_file():
-        return [f"--flagfile={Path(run_dirs[-1]) / RECIPE_NAME}", *argv]
-    return argv
-
-
 def _check_paths(config: TrainConfig) -> None:
     for name in ("photo_dir", "style_dir"):
         if not getattr(config, name):
             raise ConfigError(f"--{name} is needed: a folder of pictures.")
     if config.resume and not config.run_dir:
         raise ConfigError("--resume needs --run_dir: the folder of the run to go on with.")
-
-
-def _open_run(config: TrainConfig) -> tuple[TrainConfig, Path]:
-    run_dir = Path(config.run_dir) if config.run_dir else _next_run_dir(Path("runs"), config.recipe)
-    if config.resume:
-        _check_same_recipe(config, run_dir)
-    elif (run_dir / "checkpoints").exists():
-        raise CheckpointError(f"--run_dir={run_dir} already holds a run: add --resume, or choose another folder.")
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--run_dir={run_dir} cannot be made: {error.strerror}.") from None
-    if not os.access(run_dir, os.W_OK):
-        raise ConfigError(f"--run_dir={run_dir} cannot be written to.")
-    return replace(config, run_dir=str(run_dir)), run_dir
-
-
-@contextlib.contextmanager
-def _removed_if_empty(run_dir: Path) -> Iterator[None]:
-    """Context in which a start that fails leaves no empty run folder behind."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):  # not empty: a run worth keeping
-            run_dir.rmdir()
-        raise
-
-
-def _next_run_dir(root: Path, recipe: str) -> Path:
-    taken = [int(p.name[:5]) for p in root.glob("[0-9][0-9][0-9][0-9][0-9]-*")]
-    return root / f"{max(taken, default=-1) + 1:05d}-{recipe}"
-
-
-def _check_same_recipe(config: TrainConfig, run_dir: Path) -> None:
-    path = run_dir / RECIPE_NAME
-    if not path.is_file():
-        raise CheckpointError(f"--run_dir={run_dir} holds no run to resume: it has no {RECIPE_NAME}.")
-    names = recipe_differences(config, read_flagfile(path))
-    if names:
-        raise CheckpointError(
-            f"--run_dir={run_dir} was trained with another recipe: it differs in --{', --'.join(names)}."
-        )
-
-
-def _write_recipe(config: TrainConfig, run_dir: Path) -> None:
-    # Reached only after data and networks were found good: a failed start leaves nothing to resume from.
-    header = f"The recipe of this run. Again: animegan-train --flagfile={RECIPE_NAME} --run_dir=ANOTHER"
-    text = to_flagfile(replace(config, resume=False, max_steps=0), header)
-    images.write_atomic(run_dir / RECIPE_NAME, text.encode())
 
 
 def _summary(config: TrainConfig, run_dir: Path, samples, first_step: int, last_step: int) -> str:
@@ -207,8 +143,8 @@ def _build_trainer(config: TrainConfig, samples, plan):
         ema_decay=config.ema_decay,
     )
     trainer.compile(
-        generator_optimizer=build_optimizer(config, "generator", plan),
-        discriminator_optimizer=build_optimizer(config, "discriminator", plan) if discriminator else None,
+        generator_optimizer=build_optimizer(config, "generator", plan, trainer.step),
+        discriminator_optimizer=build_optimizer(config, "discriminator", plan, trainer.step) if discriminator else None,
         jit_compile=config.xla,
     )
     return trainer
@@ -226,10 +162,10 @@ def _build_objective(config: TrainConfig, samples):
 
 
 def _style_batches(config: TrainConfig, samples):
-    position = 2 if config.gram_picture == "gray" else 1
-    for k in range(_STYLE_BATCHES):
-        indices = range(k * config.batch_size, (k + 1) * config.batch_size)
-        yield images.to_float(np.stack([samples.sample(i)[position] for i in indices]))
+    position = 1 if config.gram_picture == "gray" else 0
+    for first in range(0, _STYLE_CROPS, _STYLE_BATCH):
+        crops = [samples.style.sample(index)[position] for index in range(first, first + _STYLE_BATCH)]
+        yield images.to_float(np.stack(crops))
 
 
 def _resume(trainer, run_dir: Path) -> int:
@@ -241,31 +177,34 @@ def _resume(trainer, run_dir: Path) -> int:
     return step
 
 
-def _fit(config, run_dir, trainer, samples, plan, first_step, batches) -> Outcome:
+def _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches) -> Outcome:
     from animegan_tf.data.pipeline import build_dataset
     from animegan_tf.training import callbacks as c
+    from animegan_tf.training.checkpoints import list_checkpoints, save_checkpoint
 
-    stop = c.StopOnSignal()
+    per_step = config.batch_size * config.discriminator_steps
+    stop, last_logs = c.StopOnSignal(), _LastLogs()
     progress = c.Progress(
         run_dir=run_dir, batch_size=config.batch_size, first_step=first_step, last_step=plan.last_step
     )
-    last_logs = _LastLogs()
     calls = [c.FiniteLosses(run_dir), stop, progress, c.Scalars(run_dir), last_logs.callback()]
-    if config.sample_every:
-        calls.append(c.SampleGrids(run_dir, _sample_photos(config, samples), config.sample_every))
+    if photos is not None:
+        calls.append(c.SampleGrids(run_dir, photos, every=config.sample_every, last_step=plan.last_step))
     every, keep = config.checkpoint_every, config.keep_checkpoints
     calls.append(c.Checkpoints(run_dir, every=every, keep=keep, last_step=plan.last_step))
     step = first_step
     with contextlib.closing(progress), stop:
         for pretraining, first, end in plan.phases_from(first_step):
             trainer.set_pretraining(pretraining)
-            per_step = config.batch_size * config.discriminator_steps
             # Keras wants tuples from a plain iterable.
-            data = build_dataset(samples, per_step, start=first) if batches is None else ((b,) for b in batches)
+            data = ((b,) for b in batches(first)) if batches else build_dataset(samples, per_step, start=first)
             trainer.fit(data, steps_per_epoch=end - first, epochs=1, verbose=0, shuffle=False, callbacks=calls)
             step = progress.step
             if stop.requested:
                 break
+        # A signal between the last step's checks and its checkpoint is noticed only here.
+        if stop.requested and f"step-{step:08d}" not in [path.name for path in list_checkpoints(run_dir)]:
+            save_checkpoint(trainer, run_dir, keep)
     return Outcome(run_dir, step, last_logs.logs, stop.requested and step < plan.last_step)
 
 
@@ -281,18 +220,20 @@ class _LastLogs:
         return keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: self.logs.update(logs))
 
 
-def _sample_photos(config: TrainConfig, samples) -> np.ndarray:
-    folder = Path(config.sample_dir or config.photo_dir)
+def _sample_photos(config: TrainConfig) -> np.ndarray | None:
+    from animegan_tf.data.edges import list_pictures
+
+    if not config.sample_every:
+        return None
+    flag = "sample_dir" if config.sample_dir else "photo_dir"
+    files = list_pictures(Path(getattr(config, flag)), flag)
     photos: list[np.ndarray] = []
-    files = images.find_images(folder) if folder.is_dir() else []
-    if not files:
-        raise DataError(f"--sample_dir={folder} holds no pictures.")
     # Spread over the folder: its first files are often of one place and hour.
     for path in files[:: max(1, len(files) // _SAMPLE_COUNT)][:_SAMPLE_COUNT]:
-        with contextlib.suppress(images.ImageError):
+        with contextlib.suppress(ImageError):
             photos.append(_square(images.read_thumbnail(path, _SAMPLE_SIDE)))
     if not photos:
-        raise DataError(f"--sample_dir={folder}: none of its pictures can be read.")
+        raise DataError(f"--{flag}={getattr(config, flag)}: none of the pictures for the sample grids can be read.")
     return images.to_float(np.stack(photos))
 
 

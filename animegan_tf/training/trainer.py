@@ -80,7 +80,7 @@ class Trainer(keras.Model):
         logs = {}
         for chunk in extra if self._uses_discriminator else ():
             logs = self._update_discriminator(chunk, self.generator(chunk["photo"], training=True))
-        targets = self.objective.targets(batch)
+        targets = self.objective.targets(batch, self.pretraining)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in self.generator.trainable_variables])
             stylized = self.generator(batch["photo"], training=True)

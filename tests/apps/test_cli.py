@@ -157,12 +157,19 @@ def test_strength_0_writes_the_photo(workplace):
     np.testing.assert_array_equal(read_picture("same.png").pixels, read_picture("photos/b.png").pixels)
 
 
-def test_earlier_results_are_pictures_like_any_other(workplace):
+def test_earlier_results_in_a_folder_are_not_stylized_again(workplace):
     assert invoke("image photos/sub").stdout.split() == ["photos/sub/d_hokusai.jpg"]
     result = invoke("image photos/sub")
-    assert result.exit_code == 1
-    assert result.stdout.split() == ["photos/sub/d_hokusai_hokusai.jpg"]
+    assert (result.exit_code, result.stdout) == (1, "")
     assert "photos/sub/d_hokusai.jpg exists already" in result.stderr
+    assert invoke("image photos/sub --overwrite").stdout.split() == ["photos/sub/d_hokusai.jpg"]
+    named = invoke("image photos/sub/d_hokusai.jpg")
+    assert named.stdout.split() == ["photos/sub/d_hokusai_hokusai.jpg"]
+
+
+def test_an_output_of_an_unknown_kind_is_refused(workplace):
+    result = invoke("image a.jpg -o out.bmp")
+    assert result.exit_code == 2 and "out.bmp: pictures are written as .jpg" in result.stderr
 
 
 def test_damaged_exif_is_not_worth_a_word(workplace):

@@ -10,7 +10,7 @@ import pytest
 
 from animegan_tf import images
 from animegan_tf.config import TrainConfig, to_flagfile
-from animegan_tf.errors import CheckpointError, ConfigError, ExportError
+from animegan_tf.errors import CheckpointError, ConfigError, ExportError, ImageError, StyleError
 from animegan_tf.export import parity
 from animegan_tf.export.run import ExportOptions, export_run, main
 from animegan_tf.manifest import digest, read_manifest
@@ -168,6 +168,18 @@ def test_nan_is_a_difference(fast_run):
         parity.measure(broken, out / "model_float32.tflite", "tflite", "float32")
 
 
+def test_nan_at_the_second_size_only_is_a_difference(fast_run, monkeypatch):
+    _, out, generator = fast_run
+
+    def runner(path):
+        run = parity._onnx(path)
+        return lambda image: run(image) if image.shape[1] == 256 else run(image) * np.nan
+
+    monkeypatch.setitem(parity._RUNNERS, "onnx", runner)
+    with pytest.raises(ExportError, match="differs from the Keras network by nan"):
+        parity.measure(generator, out / "model.onnx", "onnx", "float32")
+
+
 def test_a_failed_export_leaves_the_old_style(fast_run, tmp_path, monkeypatch):
     run, out, _ = fast_run
     shutil.copytree(out, tmp_path / "style")
@@ -183,9 +195,11 @@ def test_a_failed_export_leaves_the_old_style(fast_run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"run_dir": "/nowhere"}, CheckpointError, "--run_dir=/nowhere is not a run folder"),
+        ({"run_dir": "/nowhere"}, ConfigError, "--run_dir=/nowhere is not a run folder"),
         ({"step": 8}, CheckpointError, "holds no checkpoint of step 8"),
         ({"out": "/dev/null/x"}, ExportError, "--out=/dev/null/x cannot be written"),
+        ({"preview_photo": "/nowhere.jpg"}, ImageError, "/nowhere.jpg: no such file"),
+        ({"name": "a/b"}, StyleError, "manifest.json"),
     ],
 )
 def test_wrong_exports_are_one_sentence(fast_run, tmp_path, change, error, message):
@@ -197,10 +211,10 @@ def test_wrong_exports_are_one_sentence(fast_run, tmp_path, change, error, messa
 
 def test_existing_folders_are_safe(fast_run, tmp_path):
     options = ExportOptions(run_dir=str(fast_run[0]), out=str(fast_run[1]))
-    with pytest.raises(ExportError, match="exists: add --overwrite"):
+    with pytest.raises(ConfigError, match="exists: add --overwrite"):
         export_run(options)
     (tmp_path / "photos").mkdir()
-    with pytest.raises(ExportError, match="is not a style folder, so --overwrite does not touch it"):
+    with pytest.raises(ConfigError, match="is not a style folder, so --overwrite does not touch it"):
         export_run(replace(options, out=str(tmp_path / "photos"), overwrite=True))
 
 
@@ -226,5 +240,5 @@ def test_the_program_prints_files_and_errors(fast_run, tmp_path, capsys):
     assert main(arguments) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out")
     assert images.read_picture(tmp_path / "out/preview.jpg").pixels.shape == (40, 120, 3)
-    assert main(["--run_dir=/nowhere", "--out=x"]) == 1
+    assert main(["--run_dir=/nowhere", "--out=x"]) == 2
     assert capsys.readouterr().err.startswith("animegan-export: --run_dir=/nowhere is not a run folder")

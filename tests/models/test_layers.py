@@ -117,3 +117,25 @@ def test_blocks_survive_serialisation():
     again = ConvBlock.from_config(block.get_config() | {})
     assert again.conv.get_config()["padding"] == "start"
     assert again.activate is False and again.norm.epsilon == 1e-12
+
+
+def test_parameters_of_norms_and_spectral_norm_stay_float32_in_mixed_precision():
+    """Keras hands layers their weights rounded to the compute type unless told otherwise."""
+    x = np.zeros((1, 8, 8, 2), "float32")
+    layer = LayerNorm(dtype="mixed_bfloat16")
+    layer.build(x.shape)
+    layer.set_weights([np.full(2, 1.001), np.full(2, 0.3001)])
+    spectral = SpectralConv2D(3, 3, dtype="mixed_bfloat16")
+    spectral.build(x.shape)
+    with layer._open_name_scope(), keras.src.backend.common.variables.AutocastScope("bfloat16"):
+        assert keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(layer.gamma)).dtype == np.float32
+        assert keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(spectral.kernel)).dtype == np.float32
+
+
+def test_blocks_of_one_name_in_two_systems_are_told_apart():
+    from animegan_tf.models import animegan, animeganv2, fast
+
+    for module, arguments in ((animegan, ()), (animeganv2, (8,)), (fast, ())):
+        block = module.InvertedResidual(*arguments)
+        again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(block))
+        assert type(again) is module.InvertedResidual

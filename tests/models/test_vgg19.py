@@ -66,3 +66,18 @@ def test_bad_sources(source, message):
 def test_an_unknown_layer_is_named():
     with pytest.raises(ConfigError, match="no layer 'block4_conv9'"):
         needed_layers(("block4_conv9",))
+
+
+@pytest.mark.parametrize("content", [b"", b"half a file"])
+def test_an_interrupted_download_is_one_sentence(tmp_path, content):
+    whole = _write_npz(tmp_path / "vgg.npz", "block1_conv2").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2] if content else b"")
+    with pytest.raises(ConfigError, match="cannot be read as .npz or .h5"):
+        read_weights(tmp_path / "cut.npz", LAYERS[:1])
+
+
+def test_kernels_of_another_layout_are_refused(tmp_path):
+    arrays = {"block1_conv1/kernel": np.zeros((64, 3, 3, 3)), "block1_conv1/bias": np.zeros(64)}
+    np.savez(tmp_path / "torch.npz", **arrays)
+    with pytest.raises(ConfigError, match="block1_conv1 has the shape"):
+        read_weights(tmp_path / "torch.npz", LAYERS[:1])

@@ -102,8 +102,10 @@ def make_trainer() -> Callable[..., Trainer]:
             ema_decay=config.ema_decay,
         )
         trainer.compile(
-            generator_optimizer=build_optimizer(config, "generator", plan),
-            discriminator_optimizer=build_optimizer(config, "discriminator", plan) if discriminator else None,
+            generator_optimizer=build_optimizer(config, "generator", plan, trainer.step),
+            discriminator_optimizer=build_optimizer(config, "discriminator", plan, trainer.step)
+            if discriminator
+            else None,
         )
         return trainer
 

@@ -45,6 +45,21 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_sentence(tiny_config, make_t
     state.write_bytes(state.read_bytes()[:-2000])
     step, problems = restore_newest(trainer, tmp_path)
     assert step == 1 and "step-00000002 is damaged" in problems[0]
+    save_checkpoint(trainer, tmp_path, keep=1)  # must not be taken for older than the damaged one
+    assert restore_newest(trainer, tmp_path) == (1, [])
+
+
+def test_the_averaged_generator_is_the_one_to_export(tiny_config, make_trainer, batch, tmp_path):
+    trainer = make_trainer(replace(tiny_config, ema_decay=0.9))
+    trainer.train_step(batch)
+    folder = save_checkpoint(trainer, tmp_path, keep=1)
+    other = make_trainer(tiny_config).generator
+    other.load_weights(folder / "generator.weights.h5")
+    for found, average, plain in zip(
+        other.variables, trainer.averaged.variables, trainer.generator.variables, strict=True
+    ):
+        np.testing.assert_array_equal(found.numpy(), average.numpy())
+        assert (found.numpy() != plain.numpy()).any() or not plain.trainable
 
 
 def test_nan_weights_are_never_saved(tiny_config, make_trainer, tmp_path):

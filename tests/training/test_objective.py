@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from animegan_tf.config import TrainConfig
+from animegan_tf.errors import ConfigError
 from animegan_tf.losses import pixel
 from animegan_tf.models.vgg19 import build_vgg19
 from animegan_tf.training.objective import Objective, feature_names, mean_grams
@@ -82,14 +83,18 @@ def test_photo_and_style_share_one_pass(batch):
     features = CountingFeatures()
     Objective(CONFIG, features).targets(batch)
     assert features.calls == [4]
+    assert set(Objective(CONFIG, features).targets(batch, pretraining=True)) == {"content"}
+    assert features.calls == [4, 2]
 
 
 def test_a_weight_of_zero_is_not_computed(batch):
     zero = {f"{name}_weight": 0.0 for name in ("content", "gram", "color", "chroma", "tv", "flat", "adversarial")}
-    config = replace(CONFIG, **zero, pretrain_epochs=0)
+    with pytest.raises(ConfigError, match="nothing to learn from"):
+        replace(CONFIG, **zero, pretrain_epochs=0)
+    config = replace(CONFIG, **zero | {"tv_weight": 1.0}, pretrain_epochs=0)
     assert feature_names(config) == ()
     objective = Objective(config, build_vgg19((), "imagenet"))
-    assert objective.generator_terms(batch["photo"], batch["photo"], objective.targets(batch), None) == {}
+    assert objective.generator_terms(batch["photo"], batch["photo"], objective.targets(batch), None).keys() == {"tv"}
     only_gray = replace(CONFIG, discriminator_anime_weight=0, discriminator_smooth_weight=0)
     kinds, pictures = Objective(only_gray, CountingFeatures()).discriminator_pictures(batch, batch["photo"])
     assert kinds == ["stylized", "gray"]

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from animegan_tf.config import list_recipes, read_flagfile
-from animegan_tf.errors import CheckpointError, ConfigError, DataError, TrainingError
+from animegan_tf.errors import ConfigError, DataError, TrainingError
 from animegan_tf.training import run as run_module
 from animegan_tf.training.run import main, train
+from animegan_tf.training.run_folder import next_run_dir, with_run_recipe
 
 RECIPES = list_recipes()
 
@@ -32,11 +33,13 @@ def _flags(config, *more):
 
 
 def test_a_run_folder_explains_itself(tiny_config):
-    outcome = train(replace(tiny_config, sample_every=4))
+    outcome = train(replace(tiny_config, sample_every=3))
     run_dir = Path(tiny_config.run_dir)
     assert outcome.step == 8 and outcome.run_dir == run_dir and not outcome.stopped
     assert {p.name for p in run_dir.iterdir()} == {"recipe.flags", "log.txt", "scalars", "samples", "checkpoints"}
-    assert [p.name for p in sorted((run_dir / "samples").iterdir())] == ["step-00000004.jpg", "step-00000008.jpg"]
+    assert [p.name for p in sorted((run_dir / "samples").iterdir())] == ["step-00000003.jpg", "step-00000006.jpg"] + [
+        "step-00000008.jpg"  # the last step has one, too
+    ]
     log = (run_dir / "log.txt").read_text()
     assert len(re.findall(r"step \d+ ", log)) == 8 and "loss/d/anime" in log and "images/s" in log
     assert "loss/d" not in log.splitlines()[3] and "loss/d" in log.splitlines()[4]
@@ -65,10 +68,16 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not(tiny_config, 
 def test_array_batches_in_place_of_tf_data_give_the_same_run(tiny_config, tmp_path):
     from animegan_tf.data.pipeline import array_batches
 
-    config = replace(tiny_config, pretrain_epochs=0, epochs=1)
-    samples = run_module._build_samples(config)
-    ours = train(replace(config, run_dir=str(tmp_path / "arrays")), array_batches(samples, config.batch_size))
-    assert ours.logs == train(config).logs
+    samples = run_module._build_samples(tiny_config)
+    starts = []
+
+    def batches(start):
+        starts.append(start)
+        return array_batches(samples, tiny_config.batch_size, start)
+
+    ours = train(replace(tiny_config, run_dir=str(tmp_path / "arrays")), batches)
+    assert starts == [0, 4]  # pre-training, then the rest
+    assert ours.logs == train(tiny_config).logs
 
 
 def test_xla_and_several_discriminator_steps(tiny_config):
@@ -86,12 +95,12 @@ def test_a_nan_loss_names_step_and_term_and_keeps_the_checkpoint(tiny_config):
     with pytest.raises(
         TrainingError, match=r"Step 3: [a-z/]+ is (nan|inf); the last good checkpoint is .*step-00000002"
     ):
-        train(replace(tiny_config, resume=True), _nan_batches())
+        train(replace(tiny_config, resume=True), _nan_batches)
     assert len(list((Path(tiny_config.run_dir) / "checkpoints").glob("step-*"))) == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def _nan_batches():
+def _nan_batches(start):
     pictures = np.full((2, 32, 32, 3), np.nan, "float32")
     while True:
         yield {name: pictures for name in ("photo", "anime", "anime_gray", "anime_smooth")}
@@ -133,7 +142,7 @@ def test_broken_pictures_are_skipped_and_listed(tiny_config, tmp_path, capsys):
         ({"content_layer": "block9_conv1"}, ConfigError, "no layer 'block9_conv1'"),
         ({"vgg19_weights": "no.npz"}, ConfigError, "--vgg19_weights=no.npz does not exist"),
         ({"run_dir": "/dev/null/run"}, ConfigError, "--run_dir=/dev/null/run cannot be made"),
-        ({"resume": True}, CheckpointError, "holds no run to resume"),
+        ({"resume": True}, ConfigError, "holds no run to resume"),
         ({"resume": True, "run_dir": ""}, ConfigError, "--resume needs --run_dir"),
     ],
 )
@@ -152,10 +161,10 @@ def test_an_empty_folder_names_its_flag(tiny_config, tmp_path):
 
 def test_a_run_is_neither_overwritten_nor_resumed_by_another_recipe(tiny_config):
     train(replace(tiny_config, max_steps=1))
-    with pytest.raises(CheckpointError, match="already holds a run: add --resume"):
+    with pytest.raises(ConfigError, match="already holds a run: add --resume"):
         train(tiny_config)
     other = replace(tiny_config, resume=True, generator="animegan", content_weight=9.0)
-    with pytest.raises(CheckpointError, match="another recipe: it differs in --generator, --content_weight"):
+    with pytest.raises(ConfigError, match="another recipe: it differs in --generator, --content_weight"):
         train(other)
 
 
@@ -166,10 +175,58 @@ def test_main_turns_errors_into_exit_codes(tiny_config, capsys):
     assert "Did you mean 'smoke'" in capsys.readouterr().err
 
 
+def test_a_recipe_in_a_run_folder_re_runs_it_from_anywhere(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    relative = {name: os.path.relpath(getattr(tiny_config, name)) for name in ("photo_dir", "style_dir", "run_dir")}
+    train(replace(tiny_config, **relative, max_steps=1))
+    monkeypatch.chdir("/")
+    config = read_flagfile(Path(tiny_config.run_dir) / "recipe.flags")
+    assert train(replace(config, run_dir=str(tmp_path / "again"), max_steps=1)).step == 1
+
+
+def test_resuming_with_other_data_is_said_and_the_recipe_kept(tiny_config, capsys):
+    train(replace(tiny_config, max_steps=1))
+    before = (Path(tiny_config.run_dir) / "recipe.flags").read_text()
+    train(replace(tiny_config, photo_dir=tiny_config.style_dir, resume=True, max_steps=2))
+    assert f"--photo_dir={tiny_config.style_dir} was {tiny_config.photo_dir} when" in capsys.readouterr().err
+    assert (Path(tiny_config.run_dir) / "recipe.flags").read_text() == before
+
+
+def test_a_signal_too_late_for_the_last_checks_still_saves(tiny_config, monkeypatch):
+    """It comes in the last step of pre-training, after the stop was looked for."""
+    from animegan_tf.training import callbacks
+
+    def signal_at_4(self, step, logs):
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(callbacks.Scalars, "on_step", signal_at_4)
+    outcome = train(tiny_config)
+    assert outcome.stopped and outcome.step == 4
+    assert (Path(tiny_config.run_dir) / "checkpoints/step-00000004").is_dir()
+
+
+def test_the_users_own_empty_folder_is_kept(tiny_config, tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(DataError):
+        train(replace(tiny_config, run_dir=str(tmp_path / "mine"), photo_dir="/nowhere"))
+    assert (tmp_path / "mine").is_dir()
+
+
+@pytest.mark.parametrize(
+    "form", [["--resume", "--run_dir={}"], ["-resume", "-run_dir", "{}"], ["--run_dir", "{}", "--resume"]]
+)
+def test_resume_alone_finds_the_runs_recipe(tmp_path, form):
+    (tmp_path / "recipe.flags").write_text("")
+    argv = [part.format(tmp_path) for part in form]
+    assert with_run_recipe(argv) == [f"--flagfile={tmp_path / 'recipe.flags'}", *argv]
+    assert with_run_recipe([*argv, "--recipe=smoke"]) == [*argv, "--recipe=smoke"]
+
+
 def test_runs_are_numbered_below_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/00004-smoke").mkdir(parents=True)
-    assert run_module._next_run_dir(Path("runs"), "x") == Path("runs/00005-x")
+    assert next_run_dir(Path("runs"), "x") == Path("runs/00005-x")
 
 
 @pytest.mark.parametrize("name", RECIPES)

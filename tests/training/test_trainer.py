@@ -69,8 +69,12 @@ def test_the_discriminator_learns_to_tell_anime_from_the_rest(tiny_config, make_
 
 
 def test_several_discriminator_steps_each_with_their_own_pictures(tiny_config, make_trainer, batch):
-    trainer = make_trainer(replace(tiny_config, discriminator_steps=2))
+    trainer = make_trainer(replace(tiny_config, discriminator_steps=2, discriminator_lr=0.0))
+    seen = []
+    pictures = trainer.objective.discriminator_pictures
+    trainer.objective.discriminator_pictures = lambda chunk, g: seen.append(chunk["anime"]) or pictures(chunk, g)
     trainer.train_step(batch)
+    np.testing.assert_array_equal(np.concatenate(seen), batch["anime"])
     assert int(trainer.discriminator_optimizer.iterations.numpy()) == 2
     assert int(trainer.generator_optimizer.iterations.numpy()) == 1
 
@@ -133,11 +137,20 @@ def test_clipping_bounds_the_first_update(tiny_config, make_trainer, batch):
     assert norm == pytest.approx(1e-3, rel=1e-3)
 
 
+def test_the_rate_follows_the_run_and_not_the_optimizers_count(tiny_config, make_trainer):
+    """Loss scaling skips updates: the optimizer then counts fewer steps than the run."""
+    trainer = make_trainer(replace(tiny_config, pretrain_lr=0.5, generator_lr=0.25))
+    assert float(trainer.generator_optimizer.learning_rate) == 0.5
+    trainer.step.assign(4)
+    assert float(trainer.generator_optimizer.learning_rate) == 0.25
+    assert int(trainer.generator_optimizer.iterations.numpy()) == 0
+
+
 def test_learning_rates_by_phase():
-    rate = LearningRate(1.0, pretrain_rate=9.0, pretrain_steps=10, total_steps=30, schedule="cosine")
+    rate = LearningRate(1.0, 9.0, pretrain_steps=10, total_steps=30, schedule="cosine")
     found = [float(rate(step)) for step in (0, 9, 10, 20, 30)]
     np.testing.assert_allclose(found, [9, 9, 1, 0.5, 0], atol=1e-6)
-    flat = LearningRate(2.0, pretrain_rate=9.0, pretrain_steps=0, total_steps=30, schedule="constant")
+    flat = LearningRate(2.0, 9.0, pretrain_steps=0, total_steps=30, schedule="constant")
     assert float(flat(29)) == 2.0
 
 

@@ -1,0 +1,103 @@
+"""The folder of a run: where it is, whether it may be used, and the recipe kept in it.
+
+00003-animeganv2_hayao/
+  recipe.flags   re-runs it          log.txt        one line per logged step
+  scalars/       TensorBoard         samples/       grids of fixed photos
+  checkpoints/   see checkpoints.py
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from animegan_tf import images
+from animegan_tf.config import TrainConfig, given_flag, read_flagfile, recipe_differences, to_flagfile
+from animegan_tf.errors import ConfigError
+
+RECIPE_NAME = "recipe.flags"
+_PATHS = ("photo_dir", "style_dir", "smooth_dir", "sample_dir", "vgg19_weights")
+
+
+def with_run_recipe(argv: list[str]) -> list[str]:
+    """Returns `argv` such that `--resume --run_dir=R` alone goes on as the run was started.
+
+    R/recipe.flags then comes first, and flags given win.
+    """
+    run_dir = given_flag(argv, "run_dir")
+    resumes = any(a.lstrip("-") in ("resume", "resume=true", "resume=True", "resume=1") for a in argv)
+    starts = any(given_flag(argv, name) is not None for name in ("flagfile", "recipe"))
+    if resumes and run_dir and not starts and (Path(run_dir) / RECIPE_NAME).is_file():
+        return [f"--flagfile={Path(run_dir) / RECIPE_NAME}", *argv]
+    return argv
+
+
+@contextlib.contextmanager
+def opened_run(config: TrainConfig) -> Iterator[Path]:
+    """Context with the run's folder, made where it is new; a start that fails leaves no empty folder behind.
+
+    Raises:
+      ConfigError: it already holds a run, holds none to resume, holds one of another recipe, or cannot be written to.
+    """
+    run_dir = Path(config.run_dir) if config.run_dir else next_run_dir(Path("runs"), config.recipe)
+    if config.resume:
+        _check_same_run(config, run_dir)
+    elif (run_dir / RECIPE_NAME).exists() or (run_dir / "checkpoints").exists():
+        raise ConfigError(f"--run_dir={run_dir} already holds a run: add --resume, or choose another folder.")
+    is_new = not run_dir.exists()
+    _make(run_dir)
+    try:
+        yield run_dir
+    except BaseException:
+        with contextlib.suppress(OSError):  # not empty: a run worth keeping
+            if is_new:
+                run_dir.rmdir()
+        raise
+
+
+def next_run_dir(root: Path, recipe: str) -> Path:
+    """Returns the next free `root/NNNNN-recipe`."""
+    taken = [int(p.name[:5]) for p in root.glob("[0-9][0-9][0-9][0-9][0-9]-*")]
+    return root / f"{max(taken, default=-1) + 1:05d}-{recipe}"
+
+
+def write_recipe(config: TrainConfig, run_dir: Path) -> None:
+    """Writes run_dir/recipe.flags, paths made absolute, so that it re-runs from anywhere."""
+    absolute: dict[str, Any] = {name: _absolute(getattr(config, name)) for name in _PATHS}
+    path = run_dir / RECIPE_NAME
+    header = f"The recipe of this run. Again: animegan-train --flagfile={path.absolute()} --run_dir=ANOTHER"
+    started = replace(config, **absolute, run_dir=str(run_dir.absolute()), resume=False, max_steps=0)
+    images.write_atomic(path, to_flagfile(started, header).encode())
+
+
+def _make(run_dir: Path) -> None:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--run_dir={run_dir} cannot be made: {error.strerror}.") from None
+    if not os.access(run_dir, os.W_OK):
+        raise ConfigError(f"--run_dir={run_dir} cannot be written to.")
+
+
+def _check_same_run(config: TrainConfig, run_dir: Path) -> None:
+    path = run_dir / RECIPE_NAME
+    if not path.is_file():
+        raise ConfigError(f"--run_dir={run_dir} holds no run to resume: it has no {RECIPE_NAME}.")
+    started = read_flagfile(path)
+    names = recipe_differences(config, started)
+    if names:
+        raise ConfigError(f"--run_dir={run_dir} was trained with another recipe: it differs in --{', --'.join(names)}.")
+    for name in (*_PATHS, "precision"):
+        before, now = getattr(started, name), getattr(config, name)
+        if _absolute(now) != _absolute(before):
+            print(f"animegan-train: --{name}={now} was {before} when this run started.", file=sys.stderr)
+
+
+def _absolute(path: str) -> str:
+    # 'imagenet', 'random' and precisions are words and stay; so does an empty path.
+    return os.path.abspath(path) if os.path.exists(path) else path

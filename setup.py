@@ -37,7 +37,7 @@ setup(
     packages=[*find_packages(include=["animegan_tf", "animegan_tf.*"]), "animegan_tf.recipes"],
     package_dir={"animegan_tf.recipes": "flags"},
     package_data={
-        "animegan_tf": ["py.typed", "styles/*/*", "styles/*/saved_model/**"],
+        "animegan_tf": ["py.typed", "styles/*/*.*", "styles/*/saved_model/*.*", "styles/*/saved_model/*/*"],
         "animegan_tf.recipes": ["*.flags"],
     },
     install_requires=BASE,

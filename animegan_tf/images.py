@@ -199,8 +199,8 @@ def write_atomic(path: Path, data: bytes) -> None:
             temporary.unlink()  # still there only when something above failed or was interrupted
 
 
-def reflect_indices(size: int, padded: int) -> np.ndarray:
-    """Returns [padded] int indices into an axis of length `size` that continue it by reflection.
+def reflect_indices(size: int, padded: int, before: int = 0) -> np.ndarray:
+    """Returns [padded] int indices into an axis of length `size` that continue it by reflection, `before` at its start.
 
     The edge sample is not repeated (as in NumPy's 'reflect'), and any `padded` works: the reflection goes
     back and forth, so that even a 1-pixel picture can be padded.
@@ -208,20 +208,20 @@ def reflect_indices(size: int, padded: int) -> np.ndarray:
     if size == 1:
         return np.zeros(padded, np.int64)
     period = 2 * (size - 1)
-    position = np.arange(padded) % period
+    position = (np.arange(padded) - before) % period
     return np.minimum(position, period - position)
 
 
-def pad_to_multiple(pixels: np.ndarray, multiple: int, minimum: int = 0) -> np.ndarray:
-    """Returns [H', W', C] with H', W' the next multiples of `multiple` (at least `minimum`).
+def pad_to_multiple(pixels: np.ndarray, multiple: int, minimum: int = 0, margin: int = 0) -> np.ndarray:
+    """Returns [H', W', C]: at least `margin` more on each side, continued by reflection up to a size a network takes.
 
-    The picture stays at the top left; bottom and right continue it by reflection. Crop to [:H, :W] after.
+    H' and W' are the next multiples of `multiple`, at least `minimum`. The picture begins at [margin, margin].
     """
-    height, width = (-(-max(side, minimum) // multiple) * multiple for side in pixels.shape[:2])
+    height, width = (-(-max(side + 2 * margin, minimum) // multiple) * multiple for side in pixels.shape[:2])
     if (height, width) == pixels.shape[:2]:
         return pixels
-    rows = reflect_indices(pixels.shape[0], height)
-    columns = reflect_indices(pixels.shape[1], width)
+    rows = reflect_indices(pixels.shape[0], height, margin)
+    columns = reflect_indices(pixels.shape[1], width, margin)
     return pixels[rows][:, columns]
 
 

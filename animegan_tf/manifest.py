@@ -46,7 +46,8 @@ class Manifest:
     """Everything a style folder says about itself. See the module's docstring for the files.
 
     name: how users call the style. system: the generator's name. recipe: name of the training recipe.
-    pixel_range: float values the networks take and return. size_multiple: H and W must be multiples of it.
+    size_multiple: H and W must be multiples of it. margin: pixels to add on each side by reflection, and to cut off
+    after, so that zero padding draws no frame around the picture. pixel_range: float values taken and returned.
     parameters: weights of the generator. licence: SPDX identifier of the weights. credits: whose pictures trained it.
     """
 
@@ -59,6 +60,7 @@ class Manifest:
     credits: str
     files: tuple[ModelFile, ...]
     description: str = ""
+    margin: int = 0
     pixel_range: tuple[float, float] = (-1.0, 1.0)
     layout: str = "NHWC"
     color_order: str = "RGB"
@@ -150,6 +152,8 @@ def _check(manifest: Manifest, path: Path) -> None:
                 raise StyleError(f"{path} has a {entry.name} that is not of type {entry.type}.")
     if not manifest.name or manifest.name != Path(manifest.name).name:
         raise StyleError(f"{path} has the name {manifest.name!r}, which cannot be part of a file name.")
+    if manifest.margin < 0:
+        raise StyleError(f"{path} has the margin {manifest.margin}; it must be at least 0.")
     if manifest.size_multiple < 1:
         raise StyleError(f"{path} has the size_multiple {manifest.size_multiple}; it must be at least 1.")
     if (manifest.layout, manifest.color_order, manifest.pixel_range) != ("NHWC", "RGB", (-1.0, 1.0)):

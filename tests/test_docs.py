@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def _commands() -> list[str]:
-    blocks = re.findall(r"```(?:sh|console)?\n(.*?)```", README, flags=re.DOTALL)
+    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
 
@@ -33,7 +33,8 @@ def _check(command: str) -> None:
         assert set(arguments) <= _make_targets(), command
     elif program == "animegan":
         name, *rest = arguments
-        assert cli.commands[name].make_context(name, rest, resilient_parsing=False)
+        parent = cli.make_context("animegan", list(arguments))
+        assert cli.commands[name].make_context(name, rest, parent=parent)
     elif program in ("python", "animegan-train", "animegan-export"):
         script = Path(arguments.pop(0)).stem if program == "python" else program
         kind = {"train": TrainConfig, "export": ExportOptions}[script.removeprefix("animegan-")]

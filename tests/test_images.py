@@ -325,6 +325,14 @@ def test_reflect_indices_equal_numpys_reflect(size, extra):
     np.testing.assert_array_equal(reflect_indices(size, size + extra), expected)
 
 
+def test_a_margin_is_added_on_every_side(rng):
+    pixels = rng.integers(0, 256, (10, 13, 3)).astype(np.uint8)
+    expected = np.pad(pixels, ((4, 10), (4, 7), (0, 0)), mode="reflect")
+    padded = pad_to_multiple(pixels, 8, margin=4)
+    np.testing.assert_array_equal(padded, expected)
+    np.testing.assert_array_equal(padded[4:14, 4:17], pixels)
+
+
 def test_pad_to_multiple_reflects_at_the_bottom_and_right(rng):
     pixels = rng.integers(0, 256, (5, 9, 3), dtype=np.uint8)
     expected = np.pad(pixels, ((0, 3), (0, 7), (0, 0)), mode="reflect")

@@ -60,12 +60,20 @@ def _difference(generator: Generator, run: Run, picture: np.ndarray, kind: str) 
     expected = np.asarray(generator(images.to_float(picture), training=False))
     if kind == "uint8":
         found = images.to_float(run(picture))
-        expected = images.to_float(images.to_uint8(expected))
+        expected = images.to_float(images.to_uint8(_with_margin(generator, picture)))
     else:
         found = run(images.to_float(picture))
     if found.shape != expected.shape:
         raise ExportError(f"The exported file answers {found.shape} where the network answers {expected.shape}.")
     return float(np.abs(found - expected).max()) if np.isfinite(found).all() else float("nan")
+
+
+def _with_margin(generator: Generator, picture: np.ndarray) -> np.ndarray:
+    """Returns the network's float [1, H, W, 3], computed with its margin around the picture, as a SavedModel does."""
+    margin, (height, width) = generator.margin, picture.shape[1:3]
+    padded = images.pad_to_multiple(picture[0], generator.size_multiple, images.MINIMUM_SIDE, margin)
+    stylized = np.asarray(generator(images.to_float(padded)[None], training=False))
+    return stylized[:, margin : margin + height, margin : margin + width]
 
 
 def _tflite(path: Path) -> Run:

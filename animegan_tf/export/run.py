@@ -101,6 +101,7 @@ def _write_style(options: ExportOptions, folder: Path, name: str) -> Manifest:
         recipe=config.recipe,
         description=options.description,
         size_multiple=generator.size_multiple,
+        margin=generator.margin,
         parameters=generator.count_params(),
         licence=options.license,
         credits=options.credits,
@@ -149,7 +150,8 @@ def _checked(generator, folder: Path, name: str, format: str, precision: str) ->
 
 
 def _write_preview(generator, pixels: np.ndarray, target: Path) -> None:
-    padded = images.pad_to_multiple(pixels, generator.size_multiple, images.MINIMUM_SIDE)
+    margin, (height, width) = generator.margin, pixels.shape[:2]
+    padded = images.pad_to_multiple(pixels, generator.size_multiple, images.MINIMUM_SIDE, margin)
     stylized = np.asarray(generator(images.to_float(padded)[None], training=False))[0]
-    crop = images.to_uint8(stylized)[: pixels.shape[0], : pixels.shape[1]]
+    crop = images.to_uint8(stylized)[margin : margin + height, margin : margin + width]
     images.write_picture(target, images.Picture(np.concatenate([pixels, crop], axis=1)))

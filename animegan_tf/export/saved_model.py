@@ -37,14 +37,15 @@ def write_saved_model(generator: Generator, folder: Path) -> None:
 
 
 def _stylize(generator: Generator, image):
-    """Returns uint8 [N, H, W, 3] for the same, padded by reflection to the network's multiple and cropped back."""
+    """Returns uint8 [N, H, W, 3] for the same, padded by reflection as the runtime does, and cropped back."""
     height, width = tf.shape(image)[1], tf.shape(image)[2]
-    rows = _reflect_indices(height, _padded(height, generator.size_multiple))
-    columns = _reflect_indices(width, _padded(width, generator.size_multiple))
+    margin = generator.margin
+    rows = _reflect_indices(height, _padded(height + 2 * margin, generator.size_multiple), margin)
+    columns = _reflect_indices(width, _padded(width + 2 * margin, generator.size_multiple), margin)
     padded = tf.gather(tf.gather(image, rows, axis=1), columns, axis=2)
     stylized = generator(tf.cast(padded, tf.float32) / 127.5 - 1.0, training=False)
     levels = tf.clip_by_value((stylized + 1.0) * 127.5, 0.0, 255.0)
-    return tf.cast(tf.round(levels[:, :height, :width]), tf.uint8)
+    return tf.cast(tf.round(levels[:, margin : margin + height, margin : margin + width]), tf.uint8)
 
 
 def _padded(side, multiple: int):
@@ -52,8 +53,8 @@ def _padded(side, multiple: int):
     return -(-tf.maximum(side, MINIMUM_SIDE) // multiple) * multiple
 
 
-def _reflect_indices(size, padded):
+def _reflect_indices(size, padded, before):
     # The graph's twin of images.reflect_indices.
     period = tf.maximum(2 * (size - 1), 1)
-    position = tf.range(padded) % period
+    position = (tf.range(padded) - before) % period
     return tf.minimum(position, period - position) % size

@@ -57,6 +57,7 @@ class FastGenerator(Generator):
 
     published_width = 24
     size_multiple = 4
+    margin = 24
 
     def __init__(self, width: int = 0, **kwargs):
         super().__init__(width, **kwargs)

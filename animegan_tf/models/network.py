@@ -32,7 +32,9 @@ class Network(keras.Model):
 class Generator(Network):
     """photo: [B, H, W, 3] float in [-1, 1], RGB -> stylized: [B, H, W, 3] float32 in [-1, 1], RGB.
 
-    size_multiple: H and W must be multiples of it.
+    size_multiple: H and W must be multiples of it. margin: pixels to add on each side by reflection, and to cut off
+    after, where zero padding would draw a frame around the picture.
     """
 
     size_multiple: ClassVar[int]
+    margin: ClassVar[int] = 0

@@ -123,11 +123,14 @@ class Stylizer:
         _check_pixels(pixels)
         height, width = pixels.shape[:2]
         try:
-            padded = pad_to_multiple(pixels, self.manifest.size_multiple, MINIMUM_SIDE)
+            if self.backend.takes_uint8:  # a SavedModel pads by itself, whoever serves it
+                return self.backend.run_pixels(pixels[None])[0]
+            margin = self.manifest.margin
+            padded = pad_to_multiple(pixels, self.manifest.size_multiple, MINIMUM_SIDE, margin)
             styled = self.backend.run_pixels(padded[None])[0]
         except MemoryError:
             raise ImageError(f"Not enough memory for a {width}x{height} picture: limit its size (max_side).") from None
-        return np.ascontiguousarray(styled[:height, :width])
+        return np.ascontiguousarray(styled[margin : margin + height, margin : margin + width])
 
     def __call__(
         self,

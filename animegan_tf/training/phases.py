@@ -65,9 +65,9 @@ def build_optimizer(config: TrainConfig, side: str, plan: Plan, step) -> keras.o
     that loss scaling skips.
     Differs: the published code gives pre-training an Adam of its own; here the generator keeps one, moments included.
     """
-    rate = LearningRate(
-        getattr(config, f"{side}_lr"), config.pretrain_lr, plan.pretrain_steps, plan.recipe_steps, config.lr_schedule
-    )
+    main = getattr(config, f"{side}_lr")
+    before = config.pretrain_lr if side == "generator" else main  # the discriminator has no pre-training
+    rate = LearningRate(main, before, plan.pretrain_steps, plan.recipe_steps, config.lr_schedule)
     adam = keras.optimizers.Adam(
         lambda: rate(step), config.beta_1, config.beta_2, global_clipnorm=config.clip_norm or None, name=side
     )

@@ -91,13 +91,14 @@ def test_the_set_target_runs(tiny_config):
 
 
 def test_a_nan_loss_names_step_and_term_and_keeps_the_checkpoint(tiny_config):
+    handler = signal.getsignal(signal.SIGINT)
     train(replace(tiny_config, max_steps=2))
     with pytest.raises(
         TrainingError, match=r"Step 3: [a-z/]+ is (nan|inf); the last good checkpoint is .*step-00000002"
     ):
         train(replace(tiny_config, resume=True), _nan_batches)
     assert len(list((Path(tiny_config.run_dir) / "checkpoints").glob("step-*"))) == 1
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def _nan_batches(start):
@@ -113,13 +114,14 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tiny_config, capfd):
             threading.Event().wait(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
+    handler = signal.getsignal(signal.SIGINT)
     threading.Thread(target=interrupt, daemon=True).start()
     code = main(_flags(tiny_config, "--steps_per_epoch=2000", "--checkpoint_every=100000"))
     out, err = capfd.readouterr()
     step = int(re.search(r"Stopped at step (\d+); go on with: animegan-train --resume --run_dir=", out).group(1))
     assert code == 130 and err.splitlines()[-1].endswith("animegan-train: stopped.")
     assert (Path(tiny_config.run_dir) / f"checkpoints/step-{step:08d}/state.npz").exists()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     assert main(["--resume", f"--run_dir={tiny_config.run_dir}", f"--max_steps={step + 1}"]) == 0
 
 

@@ -1,0 +1,53 @@
+"""What ships: every style is complete, credited, runs in every runtime alike and does what a style should."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from animegan_tf.config import list_recipes
+from animegan_tf.images import read_picture
+from animegan_tf.manifest import verify_file
+from animegan_tf.runtime.stylizer import Stylizer, list_styles, read_style
+
+STYLES = list_styles()
+EXAMPLE = Path(__file__).resolve().parents[2] / "docs/images/example.jpg"
+
+
+def test_hokusai_ships():
+    assert "hokusai" in STYLES
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_a_style_is_complete_and_free(name):
+    manifest, folder = read_style(name), STYLES[name]
+    assert manifest.name == folder.name == name
+    assert manifest.recipe in list_recipes()
+    assert manifest.licence in ("CC0-1.0", "CC-BY-4.0") and "public domain" in manifest.credits
+    assert manifest.description and manifest.training_steps >= 1000
+    assert manifest.find("tflite", "float16") and manifest.find("onnx")
+    for file in manifest.files:
+        assert verify_file(folder, file).exists()
+    listed = {file.path for file in manifest.files} | {"manifest.json", "preview.jpg"}
+    assert {path.name for path in folder.iterdir()} == listed
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 4_000_000
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_every_file_gives_the_same_picture(name):
+    photo = read_picture(EXAMPLE).pixels[100:201, 300:437]
+    expected = Stylizer.load(name)(photo).astype(int)
+    for file in read_style(name).files:
+        found = Stylizer.load(name, file.format, file.precision)(photo)
+        assert np.abs(found - expected).max() <= (2 if file.precision == "float16" else 1), file.path
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_calm_areas_stay_calm_and_the_picture_changes(name):
+    stylizer = Stylizer.load(name)
+    for level in (30, 128, 225):
+        flat = stylizer(np.full((96, 96, 3), level, np.uint8)).astype(int)
+        # No checkerboard, no grain and no frame on a flat picture.
+        assert np.ptp(flat, axis=(0, 1)).max() <= 1
+    photo = read_picture(EXAMPLE).pixels
+    assert np.abs(stylizer(photo).astype(int) - photo).mean() > 15

@@ -12,10 +12,10 @@ demo: .venv/base ## stylize the example photo with the shipped style
 	$(BIN)/animegan image docs/images/example.jpg --style hokusai -o out/example_hokusai.jpg --overwrite
 
 test: .venv/dev  ## the fast tests, about three minutes on two cores
-	$(BIN)/python -m pytest -m "not slow and not browser and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not browser and not gpu"
 
 test-all: .venv/dev ## all tests, the published network sizes included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: .venv/dev ## format, lint, types
 	$(BIN)/ruff format --check $(SOURCES)

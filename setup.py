@@ -22,7 +22,15 @@ EXTRAS = {
         "tensorboard>=2.20",
     ],
     "onnx": ["onnxruntime>=1.20"],
-    "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.14", "build>=1.2", "scikit-image>=0.25", "setuptools>=77"],
+    "dev": [
+        "pytest>=8",
+        "pytest-xdist>=3.6",
+        "ruff>=0.9",
+        "mypy>=1.14",
+        "build>=1.2",
+        "scikit-image>=0.25",
+        "setuptools>=77",
+    ],
 }
 EXTRAS["all"] = sorted({requirement for name in ("train", "onnx") for requirement in EXTRAS[name]})
 

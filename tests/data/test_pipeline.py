@@ -151,10 +151,11 @@ def _break_all(folder):
 def test_numpy_batches_raise_the_data_error_and_stop_their_threads(folders):
     _break_all(folders["photo_dir"])
     samples = _build(folders)
+    before = set(threading.enumerate())
     with pytest.raises(DataError, match="--photo_dir=.*none of its pictures can be read") as caught:
         next(pipeline.array_batches(samples, 2))
     assert samples.failure is not None and str(caught.value) == str(samples.failure)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("samples")]
+    assert set(threading.enumerate()) <= before
 
 
 def test_tf_data_raises_the_same_data_error_inside_user_errors(folders):

@@ -69,14 +69,16 @@ def test_array_batches_in_place_of_tf_data_give_the_same_run(tiny_config, tmp_pa
     from animegan_tf.data.pipeline import array_batches
 
     samples = run_module._build_samples(tiny_config)
-    starts = []
+    opened = {}
 
     def batches(start):
-        starts.append(start)
-        return array_batches(samples, tiny_config.batch_size, start)
+        opened[start] = array_batches(samples, tiny_config.batch_size, start)
+        return opened[start]
 
     ours = train(replace(tiny_config, run_dir=str(tmp_path / "arrays")), batches)
-    assert starts == [0, 4]  # pre-training, then the rest
+    assert list(opened) == [0, 4]  # pre-training, then the rest
+    for iterator in opened.values():
+        iterator.close()
     assert ours.logs == train(tiny_config).logs
 
 

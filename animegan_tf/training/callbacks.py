@@ -5,6 +5,7 @@ Each is a Keras callback that counts steps of the whole run from the trainer's o
 
 from __future__ import annotations
 
+import abc
 import math
 import signal
 import sys
@@ -25,7 +26,7 @@ _LOG_ALL_UNTIL = 20
 _LOG_EVERY = 50
 
 
-class StepCallback(keras.callbacks.Callback):
+class StepCallback(keras.callbacks.Callback, abc.ABC):
     """Calls `on_step(step, logs)` after each training step, with the number of steps finished in the whole run."""
 
     def __init__(self):
@@ -39,8 +40,9 @@ class StepCallback(keras.callbacks.Callback):
         self.step += 1
         self.on_step(self.step, logs)
 
+    @abc.abstractmethod
     def on_step(self, step: int, logs: dict[str, float]) -> None:
-        """Does the callback's work; the base does none."""
+        """Does the callback's work after `step` steps; `logs` are that step's terms."""
 
 
 class FiniteLosses(StepCallback):

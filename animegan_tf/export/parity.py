@@ -57,12 +57,12 @@ def measure(generator: Generator, path: Path, format: str, precision: str) -> fl
 
 
 def _difference(generator: Generator, run: Run, picture: np.ndarray, kind: str) -> float:
-    expected = np.asarray(generator(images.to_float(picture), training=False))
     if kind == "uint8":
         found = images.to_float(run(picture))
         expected = images.to_float(images.to_uint8(_with_margin(generator, picture)))
     else:
         found = run(images.to_float(picture))
+        expected = np.asarray(generator(images.to_float(picture), training=False))
     if found.shape != expected.shape:
         raise ExportError(f"The exported file answers {found.shape} where the network answers {expected.shape}.")
     return float(np.abs(found - expected).max()) if np.isfinite(found).all() else float("nan")

@@ -15,6 +15,7 @@ EXTRAS = {
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
         "opencv-python>=4.11",
+        "scikit-image>=0.25",
         "absl-py>=2.1",
         "tf2onnx>=1.17",
         "onnx>=1.17",
@@ -22,17 +23,18 @@ EXTRAS = {
         "tensorboard>=2.20",
     ],
     "onnx": ["onnxruntime>=1.20"],
+    # mtcnn 1.0 brings its weights in the wheel and does not name TensorFlow itself.
+    "faces": ["mtcnn>=1.0,<1.1", "tensorflow>=2.21,<2.22", "keras>=3.15,<3.16", "absl-py>=2.1"],
     "dev": [
         "pytest>=8",
         "pytest-xdist>=3.6",
         "ruff>=0.9",
         "mypy>=1.14",
         "build>=1.2",
-        "scikit-image>=0.25",
         "setuptools>=77",
     ],
 }
-EXTRAS["all"] = sorted({requirement for name in ("train", "onnx") for requirement in EXTRAS[name]})
+EXTRAS["all"] = sorted({requirement for name in ("train", "onnx", "faces") for requirement in EXTRAS[name]})
 
 setup(
     name="animegan-tf",

@@ -1,38 +1,22 @@
 """Training configuration: one dataclass <-> absl flags <-> flagfile text. The only definition of every flag.
 
 A recipe (flags/*.flags) gives every field of the groups data, models, losses, optimisation and schedule; the group
-run (paths, machine, what to do now) comes from the command line. Other programs of the package describe their own
-options with `option` and read them with `parse_flags`, so that bounds, help and messages look the same everywhere.
+run (paths, machine, what to do now) comes from the command line.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
+import math
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
-from animegan_tf.errors import AnimeganError, ConfigError, UnknownNameError, UsageError, needs_extra
+from animegan_tf.errors import ConfigError, UnknownNameError
+from animegan_tf.options import check_bounds, given_flag, option, parse_flags
 
 RECIPE_GROUPS = ("data", "models", "losses", "optimisation", "schedule")
-T = TypeVar("T")
-
-
-def option(default: Any, help: str, group: str, *, low=None, high=None, choices: tuple[str, ...] | None = None) -> Any:
-    """Returns a dataclass field that is also an absl flag.
-
-    Args:
-      default: bool, int, float, str or tuple of str (a comma-separated flag).
-      help: one sentence; units in it where there are any.
-      group: heading of the help text and of the flagfile.
-      low, high: inclusive bounds of a number.
-      choices: the allowed strings.
-    """
-    return dataclasses.field(
-        default=default, metadata={"help": help, "group": group, "low": low, "high": high, "choices": choices}
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,29 +37,67 @@ class TrainConfig:
     flip: float = option(0.0, "probability of a horizontal flip", "data", low=0, high=1)
     brightness: float = option(0.0, "brightness jitter: +- this share of the range", "data", low=0, high=1)
     contrast: float = option(0.0, "contrast jitter: factor 1 +- this", "data", low=0, high=0.99)
+    saturation: float = option(0.0, "saturation jitter: factor 1 +- this", "data", low=0, high=1)
+    rotation: float = option(0.0, "random rotation: +- this many degrees", "data", low=0, high=45)
+    smooth_salt: float = option(0.0, "share of white salt in the edge-smoothed pictures", "data", low=0, high=0.5)
+    classes: tuple[str, ...] = option(
+        (), "styles of a conditional model: sub-folders of --style_dir; empty: all of them", "data"
+    )
+    style_sampling: str = option(
+        "uniform", "each style picture equally often, or each class", "data", choices=("uniform", "balanced")
+    )
     seed: int = option(0, "seed of initial weights, shuffles and augmentation", "data", low=0, high=2**31 - 1)
 
     generator: str = option("animeganv2", "generator network", "models")
     generator_width: int = option(0, "channels of its first layer; 0: as published", "models", low=0, high=512)
     discriminator: str = option("animeganv2", "discriminator network", "models")
     discriminator_width: int = option(0, "channels of its first layer; 0: as published", "models", low=0, high=512)
+    upsampling: str = option("resize", "decoder of the mobile generator", "models", choices=("resize", "transpose"))
+    attention_norm: str = option(
+        "batch",
+        "AnimeGANv3's attention: batch norm, or as published (statistics not used at inference)",
+        "models",
+        choices=("batch", "published"),
+    )
 
-    adversarial_loss: str = option("lsgan", "adversarial loss", "losses", choices=("lsgan", "hinge", "vanilla", "wgan"))
+    adversarial_loss: str = option(
+        "lsgan", "adversarial loss", "losses", choices=("lsgan", "lsgan_soft", "hinge", "vanilla", "wgan")
+    )
     adversarial_weight: float = option(300.0, "weight of the generator's adversarial term", "losses", low=0)
     discriminator_weight: float = option(300.0, "weight of the sum of the discriminator's terms", "losses", low=0)
     discriminator_anime_weight: float = option(1.2, "multiplier: anime pictures are real", "losses", low=0)
     discriminator_stylized_weight: float = option(1.2, "multiplier: stylized photos are fake", "losses", low=0)
     discriminator_gray_weight: float = option(1.2, "multiplier: grey anime pictures are fake", "losses", low=0)
     discriminator_smooth_weight: float = option(0.8, "multiplier: edge-smoothed grey are fake", "losses", low=0)
+    gradient_penalty: str = option(
+        "none", "penalty on the discriminator's gradient", "losses", choices=("none", "wgan_gp", "r1")
+    )
+    penalty_weight: float = option(0.0, "weight of the gradient penalty", "losses", low=0)
+    feature_scale: float = option(
+        1.0, "VGG19 features are multiplied by this; 0.0174: as of pictures of unit variance", "losses", low=1e-6
+    )
     content_weight: float = option(
         1.5, "weight of the content term: VGG19 features of photo and result", "losses", low=0
     )
     content_layer: str = option(
         "block4_conv4", "VGG19 layer of the content term; block4_conv4 is before ReLU, block4_relu4 after", "losses"
     )
-    content_loss: str = option("l1", "distance of the content features", "losses", choices=("l1", "relative_l2"))
+    content_loss: str = option(
+        "l1",
+        "distance of the content features",
+        "losses",
+        choices=("l1", "l1_per_channel", "l2", "relative_l2"),
+    )
+    perceptual_weight: float = option(
+        0.0, "weight of the L1 of several VGG19 layers, photo and result", "losses", low=0
+    )
+    perceptual_layers: tuple[str, ...] = option((), "VGG19 layers of the perceptual term", "losses")
     gram_weight: float = option(2.5, "weight of the style term: Gram matrices of VGG19 features", "losses", low=0)
     gram_layers: tuple[str, ...] = option((), "VGG19 layers of the style term; empty: --content_layer", "losses")
+    gram_layer_weights: tuple[str, ...] = option(
+        (), "one weight per layer of the style term; empty: the layers' mean", "losses"
+    )
+    gram_centered: bool = option(False, "subtract each channel's mean before the Gram matrix", "losses")
     gram_picture: str = option("gray", "style pictures whose Gram matrices count", "losses", choices=("gray", "color"))
     gram_target: str = option(
         "batch",
@@ -83,11 +105,33 @@ class TrainConfig:
         "losses",
         choices=("batch", "set"),
     )
-    gram_loss: str = option("l1", "distance of the Gram matrices", "losses", choices=("l1", "relative_l1"))
-    color_weight: float = option(15.0, "weight of the colour term: YUV of photo and result", "losses", low=0)
+    gram_loss: str = option(
+        "l1", "distance of the Gram matrices", "losses", choices=("l1", "l1_per_channel", "l2", "relative_l1")
+    )
+    color_weight: float = option(15.0, "weight of the colour term, photo and result", "losses", low=0)
+    color_loss: str = option("yuv", "colour space of the colour term", "losses", choices=("yuv", "lab"))
     chroma_weight: float = option(0.0, "weight of hue differences within the photo, kept", "losses", low=0)
     tv_weight: float = option(1.0, "weight of total variation", "losses", low=0)
     flat_weight: float = option(0.0, "weight of gradients where the photo is flat", "losses", low=0)
+    edge_weight: float = option(0.0, "weight of the L1 of Sobel edges, photo and result", "losses", low=0)
+    landmark_weight: float = option(0.0, "weight of the L1 around facial landmarks", "losses", low=0)
+    output_weight: float = option(0.0, "distillation: weight of the L1 to the teacher's picture", "losses", low=0)
+    feature_weight: float = option(
+        0.0, "distillation: weight of the VGG19 content features of the teacher's picture", "losses", low=0
+    )
+    region_weight: float = option(0.0, "double tail: weight of its own superpixels", "losses", low=0)
+    photo_region_weight: float = option(0.0, "double tail: weight of the photo's superpixels", "losses", low=0)
+    region_min_size: int = option(50, "double tail: smallest superpixel of its own, in px", "losses", low=1)
+    revision_weight: float = option(0.0, "double tail: weight of the L1 to the revision target", "losses", low=0)
+    revision_feature_weight: float = option(
+        0.0, "double tail: weight of the content features of the revision target", "losses", low=0
+    )
+    revision_denoise: tuple[str, ...] = option(
+        ("5", "6", "5", "7"), "double tail: NL-means strength, colour strength, template and search px", "losses"
+    )
+    main_adversarial_weight: float = option(0.0, "double tail: adversarial weight of the main tail", "losses", low=0)
+    main_discriminator_weight: float = option(0.0, "double tail: weight of the main discriminator", "losses", low=0)
+    pretrain_tails: str = option("both", "double tail: what pre-training trains", "losses", choices=("both", "support"))
 
     generator_lr: float = option(2e-5, "learning rate of the generator", "optimisation", low=0, high=1)
     discriminator_lr: float = option(4e-5, "learning rate of the discriminator", "optimisation", low=0, high=1)
@@ -102,9 +146,29 @@ class TrainConfig:
         0.0, "decay of the averaged generator that is exported; 0: off", "optimisation", low=0, high=0.99999
     )
     discriminator_steps: int = option(1, "discriminator updates per generator update", "optimisation", low=1, high=16)
+    freeze_threshold: float = option(
+        0.0,
+        "no discriminator updates while its average loss, penalty aside, is below this; 0: never",
+        "optimisation",
+        low=0,
+    )
 
     epochs: int = option(101, "epochs in all, pre-training included", "schedule", low=1)
     pretrain_epochs: int = option(10, "epochs on the content term alone, at the start", "schedule", low=0)
+    discriminator_pretrain_epochs: int = option(
+        0, "epochs in which only the discriminator learns, before all else", "schedule", low=0
+    )
+    progressive_start: int = option(
+        0,
+        "train from this side in px, doubled up to --image_size; 0: at full size at once",
+        "schedule",
+        low=0,
+        high=1024,
+    )
+    progressive_epochs: int = option(1, "epochs at each smaller size", "schedule", low=1)
+    progressive_fade: float = option(
+        0.5, "share of the epochs at a size in which it is faded in", "schedule", low=0, high=1
+    )
     steps_per_epoch: int = option(0, "0: as many as go once through the larger of the two sets", "schedule", low=0)
     sample_every: int = option(500, "steps between sample grids; 0: none", "schedule", low=0)
     checkpoint_every: int = option(500, "steps between checkpoints", "schedule", low=1)
@@ -113,6 +177,8 @@ class TrainConfig:
     photo_dir: str = option("", "folder of photos, searched recursively", "run")
     style_dir: str = option("", "folder of style pictures, searched recursively", "run")
     smooth_dir: str = option("", "folder made by tools/smooth_edges.py; empty: smooth on the fly", "run")
+    style_weights: str = option("", "CSV of picture,weight: how often each style picture is seen", "run")
+    landmark_dir: str = option("", "folder made by tools/align_faces.py, for --landmark_weight", "run")
     sample_dir: str = option("", "folder of photos for the sample grids; empty: the first of --photo_dir", "run")
     vgg19_weights: str = option(
         "imagenet", "imagenet (downloaded by Keras), an .npz or .h5 file, or random (for tests)", "run"
@@ -134,22 +200,75 @@ class TrainConfig:
             low, high = getattr(self, f"{stream}_crop_min"), getattr(self, f"{stream}_crop_max")
             if low > high:
                 raise ConfigError(f"--{stream}_crop_min={low:g} must not be above --{stream}_crop_max={high:g}.")
-        if self.pretrain_epochs > self.epochs:
-            raise ConfigError(f"--pretrain_epochs={self.pretrain_epochs} must not be above --epochs={self.epochs}.")
+        self._check_schedule()
+        self._check_weights()
+        self._check_layers()
+
+    def _check_schedule(self) -> None:
+        before = self.pretrain_epochs + self.discriminator_pretrain_epochs
+        if before > self.epochs:
+            names = "--discriminator_pretrain_epochs and " * bool(self.discriminator_pretrain_epochs)
+            raise ConfigError(f"{names}--pretrain_epochs={before} must not be above --epochs={self.epochs}.")
         if self.pretrain_epochs and not self.content_weight:
             raise ConfigError("--pretrain_epochs needs --content_weight above 0: pre-training is on content alone.")
-        self._check_weights()
+        if self.discriminator_pretrain_epochs and not self.adversarial:
+            raise ConfigError("--discriminator_pretrain_epochs needs --adversarial_weight above 0.")
+        if self.freeze_threshold and self.adversarial_loss == "wgan":
+            raise ConfigError(
+                "--freeze_threshold does not go with --adversarial_loss=wgan: that loss falls below zero."
+            )
+        side = self.progressive_start
+        if side and (side % 32 or side > self.image_size or not _is_power_of_two(self.image_size / side)):
+            raise ConfigError(
+                f"--progressive_start={side} must be a multiple of 32, and --image_size={self.image_size} "
+                "that side doubled once or more."
+            )
+        growing = self.progressive_epochs * round(math.log2(self.image_size / side)) if side else 0
+        if side and growing >= self.epochs:
+            raise ConfigError(
+                f"--progressive_start={side} takes {growing} epochs to reach --image_size={self.image_size}: "
+                f"--epochs={self.epochs} must be more."
+            )
 
     def _check_weights(self) -> None:
-        terms = ("adversarial", "content", "gram", "color", "chroma", "tv", "flat")
-        if not any(getattr(self, f"{term}_weight") for term in terms):
+        terms = [term for term in _TERMS if getattr(self, f"{term}_weight")]
+        if not terms:
             raise ConfigError(
-                f"The generator has nothing to learn from: --{'_weight, --'.join(terms)}_weight are all 0."
+                f"The generator has nothing to learn from: --{'_weight, --'.join(_TERMS)}_weight are all 0."
             )
         kinds = ("anime", "stylized", "gray", "smooth")
         multipliers = any(getattr(self, f"discriminator_{kind}_weight") for kind in kinds)
         if self.adversarial and not (self.discriminator_weight and multipliers):
             raise ConfigError("--adversarial_weight needs --discriminator_weight and one of its multipliers above 0.")
+        if (self.gradient_penalty == "none") != (not self.penalty_weight):
+            raise ConfigError(
+                f"--gradient_penalty={self.gradient_penalty} and --penalty_weight={self.penalty_weight:g}: "
+                "set both or neither."
+            )
+        if self.gradient_penalty != "none" and not self.adversarial:
+            raise ConfigError("--gradient_penalty needs --adversarial_weight above 0.")
+        if bool(self.main_adversarial_weight) != bool(self.main_discriminator_weight):
+            raise ConfigError("--main_adversarial_weight and --main_discriminator_weight: set both or neither.")
+        if self.main_adversarial_weight and not self.adversarial:
+            raise ConfigError("--main_adversarial_weight needs --adversarial_weight above 0.")
+        if self.gradient_penalty != "none" and not (
+            self.discriminator_anime_weight and self.discriminator_stylized_weight
+        ):
+            raise ConfigError("--gradient_penalty needs --discriminator_anime_weight and ..._stylized_weight above 0.")
+
+    def _check_layers(self) -> None:
+        if self.perceptual_weight and not self.perceptual_layers:
+            raise ConfigError("--perceptual_weight needs --perceptual_layers.")
+        _numbers("gram_layer_weights", self.gram_layer_weights, low=0)
+        if self.gram_layer_weights and len(self.gram_layer_weights) != len(self.style_layers):
+            raise ConfigError(
+                f"--gram_layer_weights has {len(self.gram_layer_weights)} weights for {len(self.style_layers)} layers."
+            )
+        denoise = _numbers("revision_denoise", self.revision_denoise, low=1)
+        if len(denoise) != 4 or any(number != int(number) for number in denoise):
+            raise ConfigError(
+                "--revision_denoise needs four whole numbers: strength, colour strength, template, search."
+            )
 
     @property
     def style_layers(self) -> tuple[str, ...]:
@@ -157,65 +276,64 @@ class TrainConfig:
         return self.gram_layers or (self.content_layer,)
 
     @property
+    def style_layer_weights(self) -> tuple[float, ...]:
+        """Weight of each of `style_layers`: --gram_layer_weights, or equal ones that sum to 1."""
+        given = _numbers("gram_layer_weights", self.gram_layer_weights, low=0)
+        return given or (1.0 / len(self.style_layers),) * len(self.style_layers)
+
+    @property
+    def denoise(self) -> tuple[int, int, int, int]:
+        """--revision_denoise as numbers."""
+        strength, color_strength, template, search = (int(float(text)) for text in self.revision_denoise)
+        return strength, color_strength, template, search
+
+    @property
+    def double_tail_terms(self) -> list[str]:
+        """Terms with a weight that a double-tail generator alone has."""
+        return [term for term in _DOUBLE_TAIL_TERMS if getattr(self, f"{term}_weight")]
+
+    @property
     def adversarial(self) -> bool:
         """True when a discriminator takes part."""
         return self.adversarial_weight > 0
 
-
-def check_bounds(config: Any) -> None:
-    """Raises ConfigError for the first field of a dataclass of `option`s that breaks its own bounds or choices."""
-    for field in dataclasses.fields(config):
-        value, meta = getattr(config, field.name), field.metadata
-        if meta["choices"] and value not in meta["choices"]:
-            raise ConfigError(f"--{field.name}={value} is not one of {', '.join(meta['choices'])}.")
-        if meta["low"] is not None and not value >= meta["low"]:
-            raise ConfigError(f"--{field.name}={value:g} is below the smallest allowed value, {meta['low']:g}.")
-        if meta["high"] is not None and not value <= meta["high"]:
-            raise ConfigError(f"--{field.name}={value:g} is above the largest allowed value, {meta['high']:g}.")
+    @property
+    def network_settings(self) -> dict[str, Any]:
+        """What networks may ask for besides their width; see models.build_generator."""
+        return {
+            "classes": max(1, len(self.classes)),
+            "upsampling": self.upsampling,
+            "attention_norm": self.attention_norm,
+        }
 
 
-def parse_flags(kind: type[T], argv: list[str]) -> T:
-    """Returns `kind`, a dataclass of `option`s, filled from absl flags; --flagfile works, later flags win.
+# The generator's terms; all of them can be its only one.
+_TERMS = (
+    *("adversarial", "content", "perceptual", "gram", "color", "chroma", "tv", "flat", "edge", "landmark"),
+    *("output", "feature"),
+)
 
-    Args:
-      kind: the dataclass.
-      argv: arguments without the program's name.
 
-    Raises:
-      ConfigError: an unknown flag (with a suggestion), a wrong type, a value out of bounds, a left-over argument.
-    """
-    with needs_extra("absl", "absl-py", "train", "This program"):
-        from absl import flags
+_DOUBLE_TAIL_TERMS = ("region", "photo_region", "revision", "revision_feature", "main_adversarial")
 
-    values = flags.FlagValues()
-    _define(kind, values)
-    flagfile = given_flag(argv, "flagfile")
-    if flagfile is not None and not Path(flagfile).expanduser().is_file():
-        raise UsageError(f"--flagfile={flagfile} does not exist.")
+
+def _is_power_of_two(ratio: float) -> bool:
+    return ratio == int(ratio) and int(ratio) & (int(ratio) - 1) == 0
+
+
+def _numbers(name: str, texts: tuple[str, ...], low: float) -> tuple[float, ...]:
     try:
-        left_over = values(["", *argv])[1:]
-    except flags.Error as error:
-        raise ConfigError(_one_sentence(str(error))) from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"--flagfile={flagfile} is not a text file.") from None
-    if left_over:
-        raise ConfigError(f"Unexpected argument {left_over[0]!r}: options are written --name=value.")
-    settings = {f.name: values[f.name].value for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+        numbers = tuple(float(text) for text in texts)
+    except ValueError:
+        raise ConfigError(f"--{name}={','.join(texts)} must be numbers with commas between.") from None
+    if any(not number >= low for number in numbers):
+        raise ConfigError(f"--{name}={','.join(texts)}: numbers must be {low:g} or more.")
+    return numbers
 
 
 def read_flagfile(path: Path) -> TrainConfig:
     """Returns the TrainConfig of one recipe file. Raises ConfigError as `parse_flags`."""
     return parse_flags(TrainConfig, [f"--flagfile={path}"])
-
-
-def to_flagfile(config: TrainConfig, header: str = "") -> str:
-    """Returns `config` as flagfile text with one comment line per group; `read_flagfile` gives it back equal."""
-    lines = [f"# {line}".rstrip() for line in header.splitlines()]
-    for group, fields in _by_group(type(config)).items():
-        lines += ["", f"# {group}"]
-        lines += [f"--{field.name}={_flag_text(getattr(config, field.name))}" for field in fields]
-    return "\n".join(lines).lstrip("\n") + "\n"
 
 
 def recipe_differences(first: TrainConfig, second: TrainConfig) -> list[str]:
@@ -246,99 +364,3 @@ def with_recipe(argv: list[str]) -> list[str]:
     if name not in recipes:
         raise UnknownNameError("recipe", name, recipes)
     return [f"--flagfile={recipes[name]}", *argv]
-
-
-def given_flag(argv: list[str], name: str) -> str | None:
-    """Returns the last value of a flag on the command line, before parsing; None where it is not given.
-
-    Knows the four forms absl takes: --name=value, --name value, and both with one dash. A flag without a value is "".
-    """
-    found = None
-    for argument, following in zip(argv, [*argv, ""][1:], strict=True):
-        head, equals, value = argument.partition("=")
-        if head in (f"--{name}", f"-{name}"):
-            found = value if equals else following if not following.startswith("-") else ""
-    return found
-
-
-def help_text(kind: type, program: str, purpose: str) -> str:
-    """Returns the help of a program whose options are `kind`: name, default, meaning, bounds, by group."""
-    lines = [f"usage: {program} [--flagfile=FILE] [--name=value ...]", "", purpose]
-    for group, fields in _by_group(kind).items():
-        lines += ["", f"{group}:"]
-        for field in fields:
-            head = f"  --{field.name}={_flag_text(field.default)}"
-            lines.append(f"{head:<44} {field.metadata['help']}{_bounds_text(field.metadata)}")
-    return "\n".join(lines)
-
-
-def run_program(kind: type[T], main, *, program: str, purpose: str, argv: list[str] | None = None) -> int:
-    """Parses flags into `kind`, calls main(config), and turns every known error into one sentence and an exit code.
-
-    Returns:
-      0; 1 for failed work, 2 for bad usage, 130 after Ctrl-C.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    if any(a in ("--help", "-help", "-h", "--helpfull") for a in argv):
-        print(help_text(kind, program, purpose))
-        return 0
-    try:
-        main(parse_flags(kind, argv if kind is not TrainConfig else with_recipe(argv)))
-    except AnimeganError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(f"{program}: stopped.", file=sys.stderr)
-        return 130
-    return 0
-
-
-def _define(kind: type, values) -> None:
-    from absl import flags
-
-    hints = get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        name, meta, hint = field.name, field.metadata, hints[field.name]
-        default: Any = field.default
-        common = {"flag_values": values, "module_name": "animegan_tf"}
-        if meta["choices"]:
-            flags.DEFINE_enum(name, default, meta["choices"], meta["help"], **common)
-        elif hint is bool:
-            flags.DEFINE_boolean(name, default, meta["help"], **common)
-        elif hint is int:
-            flags.DEFINE_integer(name, default, meta["help"], meta["low"], meta["high"], **common)
-        elif hint is float:
-            flags.DEFINE_float(name, default, meta["help"], meta["low"], meta["high"], **common)
-        elif hint is str:
-            flags.DEFINE_string(name, default, meta["help"], **common)
-        else:
-            flags.DEFINE_list(name, list(default), meta["help"], **common)
-
-
-def _one_sentence(message: str) -> str:
-    message = " ".join(message.replace("FATAL Flags parsing error:", "").split())
-    return message if message.endswith((".", "?")) else message + "."
-
-
-def _by_group(kind: type) -> dict[str, list[dataclasses.Field]]:
-    groups: dict[str, list[dataclasses.Field]] = {}
-    for field in dataclasses.fields(kind):
-        groups.setdefault(field.metadata["group"], []).append(field)
-    return groups
-
-
-def _flag_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
-def _bounds_text(meta) -> str:
-    if meta["choices"]:
-        return f" ({' | '.join(meta['choices'])})"
-    low, high = meta["low"], meta["high"]
-    if low is None and high is None:
-        return ""
-    return f" ({low:g} or more)" if high is None else f" ({low:g} to {high:g})"

@@ -3,9 +3,19 @@
 Export writes it, the runtime reads and verifies it; nothing else is shared between the two. A style folder is
 
     manifest.json   model_float32.tflite  model_float16.tflite  model.onnx  saved_model/  preview.jpg
+                    style_encoder_float32.tflite  style_encoder.onnx                      (where a style has `code`)
 
-with any non-empty subset of the model files. Every model file takes and returns `image`: float32 NHWC RGB in
-[-1, 1] with H and W multiples of `size_multiple`; the SavedModel takes and returns uint8 of any size.
+with any non-empty subset of the model files. By role:
+
+generator       takes `image`: float32 [N, H, W, 3] RGB in [-1, 1], H and W multiples of `size_multiple`, N = 1 in
+                TFLite; and, where `inputs` says so, float32 [N, n] by name: `label` (weights of the `classes`, in
+                their order, one-hot or a blend that sums to 1), `code` (of a style picture, or a blend of codes),
+                `noise` (a normal draw, or zeros). Returns `stylized`: as `image`.
+style_encoder   takes `image`: a style picture, float32 [N, H, W, 3] RGB in [-1, 1], H and W at least 32.
+                Returns its `code`: float32 [N, n].
+
+A SavedModel takes uint8 RGB pictures of any size instead, and returns such: signature `serving_default` is the
+generator, `serve_bytes` the same for encoded pictures, `encode_style` the encoder. It is listed as a generator.
 """
 
 from __future__ import annotations
@@ -21,6 +31,8 @@ from animegan_tf.errors import StyleError
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
+INPUTS = ("label", "code", "noise")
+ROLES = ("generator", "style_encoder")
 _TYPES: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "dict": dict}
 
 
@@ -30,7 +42,8 @@ class ModelFile:
 
     path: relative to the style folder, with forward slashes. format: tflite | onnx | saved_model.
     precision: float32 | float16 (of the stored weights). sha256: of the file; of a folder, over its sorted files.
-    max_error: largest difference to the Keras network seen at export, in [-1, 1] units.
+    max_error: largest difference to the Keras network seen at export, in [-1, 1] units; of an encoder: as a share of
+    the code's largest number, or of 1 where that is smaller. role: generator | style_encoder.
     """
 
     path: str
@@ -39,6 +52,7 @@ class ModelFile:
     sha256: str
     bytes: int
     max_error: float
+    role: str = "generator"
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,9 @@ class Manifest:
     name: how users call the style. system: the generator's name. recipe: name of the training recipe.
     size_multiple: H and W must be multiples of it. margin: pixels to add on each side by reflection, and to cut off
     after, so that zero padding draws no frame around the picture. pixel_range: float values taken and returned.
-    parameters: weights of the generator. licence: SPDX identifier of the weights. credits: whose pictures trained it.
+    parameters: numbers in the files, statistics of norms included. licence: SPDX identifier of the weights. credits:
+    whose pictures trained it. inputs: what the generator takes besides `image`, name -> shape without the batch.
+    classes: names of the styles of a generator that takes `label`, in its order.
     """
 
     name: str
@@ -60,6 +76,8 @@ class Manifest:
     credits: str
     files: tuple[ModelFile, ...]
     description: str = ""
+    inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
     margin: int = 0
     pixel_range: tuple[float, float] = (-1.0, 1.0)
     layout: str = "NHWC"
@@ -69,9 +87,9 @@ class Manifest:
     format_version: int = FORMAT_VERSION
     extra: dict = field(default_factory=dict)
 
-    def find(self, format: str, precision: str | None = None) -> ModelFile | None:
-        """Returns the file of this format, float32 first, or of just this precision; None where there is none."""
-        matching = [f for f in self.files if f.format == format and precision in (None, f.precision)]
+    def find(self, format: str, precision: str | None = None, role: str = "generator") -> ModelFile | None:
+        """Returns the file of this format and role, float32 first, or of just this precision; None without one."""
+        matching = [f for f in self.files if (f.format, f.role) == (format, role) and precision in (None, f.precision)]
         return min(matching, key=lambda f: f.precision != "float32", default=None)
 
 
@@ -102,7 +120,8 @@ def read_manifest(folder: Path) -> Manifest:
         names = {f.name for f in dataclasses.fields(ModelFile)}
         items = data.pop("files")
         files = tuple(ModelFile(**{k: v for k, v in item.items() if k in names}) for item in items)
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
+        fields: dict[str, Any] = {k: _frozen(v) for k, v in data.items() if k in known}
+        fields["inputs"] = {k: _frozen(v) for k, v in fields.get("inputs", {}).items()}
         manifest = Manifest(files=files, **fields)
     except (KeyError, TypeError, AttributeError) as error:
         raise StyleError(f"{path} is incomplete: {error}.") from None
@@ -142,6 +161,10 @@ def verify_file(folder: Path, file: ModelFile) -> Path:
     return path
 
 
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _check(manifest: Manifest, path: Path) -> None:
     # A style folder may come from anywhere: what the runtime computes with, or builds file names from, is looked at.
     items: list[Manifest | ModelFile] = [manifest, *manifest.files]
@@ -158,3 +181,27 @@ def _check(manifest: Manifest, path: Path) -> None:
         raise StyleError(f"{path} has the size_multiple {manifest.size_multiple}; it must be at least 1.")
     if (manifest.layout, manifest.color_order, manifest.pixel_range) != ("NHWC", "RGB", (-1.0, 1.0)):
         raise StyleError(f"{path} describes a network that cannot be run here: it must be NHWC, RGB, [-1, 1].")
+    for file in manifest.files:
+        if file.role not in ROLES:
+            raise StyleError(f"{path} has a file of the role {file.role!r}; known are {', '.join(ROLES)}.")
+    _check_inputs(manifest, path)
+
+
+def _check_inputs(manifest: Manifest, path: Path) -> None:
+    for name, shape in manifest.inputs.items():
+        if name not in INPUTS:
+            raise StyleError(f"{path} has the input {name!r}; known are {', '.join(INPUTS)}.")
+        if not _is_size(shape):
+            raise StyleError(f"{path} has the shape {shape} for the input {name}; it must be one positive number.")
+    names = manifest.classes
+    if not isinstance(names, tuple) or not all(isinstance(name, str) and name for name in names):
+        raise StyleError(f"{path} has classes that are not a list of names.")
+    if len(set(names)) < len(names):
+        raise StyleError(f"{path} has two classes of one name.")
+    wanted = manifest.inputs.get("label", (0,))[0]
+    if len(names) != wanted:
+        raise StyleError(f"{path} has {len(names)} classes where its network has {wanted}.")
+
+
+def _is_size(shape: Any) -> bool:
+    return isinstance(shape, list | tuple) and len(shape) == 1 and type(shape[0]) is int and shape[0] > 0

@@ -1,10 +1,11 @@
-"""Fixtures for all tests: a fixed random generator, and a complete style folder with a tiny fixed network."""
+"""Fixtures for all tests: a fixed random generator, and complete style folders with tiny fixed networks."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,6 +13,17 @@ import pytest
 TINY_GAIN = (1.0, 0.8, 0.6)
 TINY_BLUR = 0.1
 TINY_MULTIPLE = 8
+LABELS = ("hokusai", "duelyst", "monet")
+LABEL_GAINS = ((1.0, 0.5, 0.25), (0.25, 1.0, 0.5), (-0.5, 0.25, 1.0))
+CODE_SIZE, NOISE_SIZE = 64, 16
+
+
+def code_weights() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the weights of the tiny code style: encoder [3, 64], code to gain [64, 3], noise to bias [16, 3]."""
+    random = np.random.default_rng(7)
+    shapes = ((3, CODE_SIZE), (CODE_SIZE, 3), (NOISE_SIZE, 3))
+    encoder, gain, bias = (random.normal(0, 0.2, shape).astype(np.float32) for shape in shapes)
+    return encoder, gain, bias
 
 
 @pytest.fixture
@@ -34,61 +46,136 @@ def tiny_reference() -> Callable[[np.ndarray], np.ndarray]:
 
 
 @pytest.fixture(scope="session")
+def label_reference() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Returns the label style in NumPy: ([H, W, 3], label [3]) -> tanh(image x gains of the labels)."""
+    return lambda image, label: np.tanh(image * (label @ np.asarray(LABEL_GAINS, np.float32)))
+
+
+@pytest.fixture(scope="session")
+def code_reference() -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    """Returns the code style in NumPy: ([H, W, 3], code [64], noise [16]) -> tanh(image x gain of code + bias)."""
+    _, gain, bias = code_weights()
+    return lambda image, code, noise: np.tanh(image * (1 + code @ gain) + 0.1 * noise @ bias)
+
+
+@pytest.fixture(scope="session")
+def encoder_reference() -> Callable[[np.ndarray], np.ndarray]:
+    """Returns the code style's encoder in NumPy: [H, W, 3] float32 -> [64], from the mean of |colour|."""
+    return lambda image: np.abs(image).mean((0, 1)) @ code_weights()[0]
+
+
+@pytest.fixture(scope="session")
 def tiny_style(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a style folder 'tiny' with a TFLite, an ONNX and a SavedModel file of one network (see tiny_reference).
 
     Read-only for the tests: copy it before changing a file.
     """
-    pytest.importorskip("tensorflow", reason="building the tiny style needs TensorFlow")
-    pytest.importorskip("tf2onnx", reason="building the tiny style needs tf2onnx")
-    folder = tmp_path_factory.mktemp("styles") / "tiny"
+    tf = _tensorflow()
+    blur = np.eye(3, dtype=np.float32)[None, None].repeat(3, 0).repeat(3, 1) * TINY_BLUR
+
+    def stylize(image):
+        return tf.tanh(1.5 * image * tf.constant(TINY_GAIN) + tf.nn.conv2d(image, blur, 1, "SAME"))
+
+    return _write_style(tmp_path_factory.mktemp("styles") / "tiny", "a curve and a blur", stylize)
+
+
+@pytest.fixture(scope="session")
+def label_style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a style folder 'scenes' that holds the styles LABELS (see label_reference); read-only."""
+    tf = _tensorflow()
+
+    def stylize(image, label):
+        return tf.tanh(image * tf.matmul(label, tf.constant(LABEL_GAINS))[:, None, None])
+
+    folder = tmp_path_factory.mktemp("styles") / "scenes"
+    return _write_style(folder, "three gains", stylize, {"label": (len(LABELS),)}, classes=LABELS)
+
+
+@pytest.fixture(scope="session")
+def code_style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a style folder 'painter' that follows a style picture (see code_reference); read-only."""
+    tf = _tensorflow()
+
+    def stylize(image, code, noise):
+        # Constants are made inside: an eager tensor that a graph captures becomes an input of the ONNX file.
+        _, gain, bias = map(tf.constant, code_weights())
+        gained = image * (1.0 + tf.matmul(code, gain))[:, None, None]
+        return tf.tanh(gained + 0.1 * tf.matmul(noise, bias)[:, None, None])
+
+    def encode(image):
+        return tf.matmul(tf.reduce_mean(tf.abs(image), (1, 2)), tf.constant(code_weights()[0]))
+
+    folder = tmp_path_factory.mktemp("styles") / "painter"
+    inputs = {"code": (CODE_SIZE,), "noise": (NOISE_SIZE,)}
+    return _write_style(folder, "a gain from a picture", stylize, inputs, encode=encode)
+
+
+def _tensorflow() -> ModuleType:
+    pytest.importorskip("tf2onnx", reason="building the tiny styles needs tf2onnx")
+    return pytest.importorskip("tensorflow", reason="building the tiny styles needs TensorFlow")
+
+
+def _write_style(
+    folder: Path,
+    description: str,
+    stylize: Callable,
+    inputs: dict[str, tuple[int, ...]] | None = None,
+    classes: tuple[str, ...] = (),
+    encode: Callable | None = None,
+) -> Path:
+    """Writes a style folder of the graph functions `stylize` and `encode`, and returns it."""
+    from animegan_tf.manifest import Manifest, ModelFile, digest, write_manifest
+
     folder.mkdir()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converters' own deprecations are not ours
-        _write_models(folder)
-    _write_manifest(folder)
+        written = _write_models(folder, "model", stylize, inputs or {})
+        if encode:
+            written |= _write_models(folder, "encoder", encode, {})
+        written["saved_model"] = _write_saved_model(folder / "saved_model", stylize, inputs or {}, encode)
+    files = tuple(
+        ModelFile(path, format, "float32", digest(folder / path), (folder / path).stat().st_size, 0.0, role=role)
+        for path, (format, role) in written.items()
+    )
+    manifest = Manifest(
+        folder.name, "test", "none", TINY_MULTIPLE, 84, "Apache-2.0", "nobody", files, description,
+        inputs=inputs or {}, classes=classes,
+    )  # fmt: skip
+    write_manifest(folder, manifest)
     return folder
 
 
-def _write_models(folder: Path) -> None:
+def _write_models(folder: Path, stem: str, compute: Callable, inputs: dict) -> dict[str, tuple[str, str]]:
     import tensorflow as tf
     import tf2onnx
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    class Tiny(tf.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.gain = tf.Variable(TINY_GAIN)
-            self.blur = tf.Variable(np.eye(3, dtype=np.float32)[None, None].repeat(3, 0).repeat(3, 1) * TINY_BLUR)
-
-        @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32, "image")])
-        def stylize(self, image: tf.Tensor) -> tf.Tensor:
-            return tf.tanh(1.5 * image * self.gain + tf.nn.conv2d(image, self.blur, 1, "SAME"), "output")
-
-        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")])
-        def serve(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-            floats = tf.cast(image, tf.float32) / 127.5 - 1.0
-            styled = tf.tanh(1.5 * floats * self.gain + tf.nn.conv2d(floats, self.blur, 1, "SAME"))
-            return {"styled": tf.cast(tf.round((styled + 1.0) * 127.5), tf.uint8)}
-
-    tiny = Tiny()
-    frozen = convert_variables_to_constants_v2(tiny.stylize.get_concrete_function())
-    (folder / "model_float32.tflite").write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
-    onnx_model, _ = tf2onnx.convert.from_function(tiny.stylize, tiny.stylize.input_signature, opset=17)
-    (folder / "model.onnx").write_bytes(onnx_model.SerializeToString())
-    tf.saved_model.save(tiny, str(folder / "saved_model"), signatures=tiny.serve)
+    signature = [tf.TensorSpec([1, None, None, 3], tf.float32, "image")]
+    signature += [tf.TensorSpec([1, *shape], tf.float32, name) for name, shape in inputs.items()]
+    function = tf.function(compute, input_signature=signature)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], tf.Module())
+    (folder / f"{stem}_float32.tflite").write_bytes(converter.convert())
+    onnx_model, _ = tf2onnx.convert.from_function(function, signature, opset=17)
+    (folder / f"{stem}.onnx").write_bytes(onnx_model.SerializeToString())
+    role = "style_encoder" if stem == "encoder" else "generator"
+    return {f"{stem}_float32.tflite": ("tflite", role), f"{stem}.onnx": ("onnx", role)}
 
 
-def _write_manifest(folder: Path) -> None:
-    from animegan_tf.manifest import Manifest, ModelFile, digest, write_manifest
+def _write_saved_model(folder: Path, stylize: Callable, inputs: dict, encode: Callable | None) -> tuple[str, str]:
+    import tensorflow as tf
 
-    paths = {"tflite": "model_float32.tflite", "onnx": "model.onnx", "saved_model": "saved_model"}
-    files = tuple(
-        ModelFile(path, format, "float32", digest(folder / path), (folder / path).stat().st_size, 0.0)
-        for format, path in paths.items()
-    )
-    manifest = Manifest("tiny", "test", "none", TINY_MULTIPLE, 84, "Apache-2.0", "nobody", files, "a curve and a blur")
-    write_manifest(folder, manifest)
+    pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, "image")
+    further = {name: tf.TensorSpec([None, *shape], tf.float32, name) for name, shape in inputs.items()}
+
+    def serve(image, **further):
+        styled = stylize(tf.cast(image, tf.float32) / 127.5 - 1.0, **further)
+        return {"styled": tf.cast(tf.round((styled + 1.0) * 127.5), tf.uint8)}
+
+    signatures = {"serving_default": tf.function(serve).get_concrete_function(image=pixels, **further)}
+    if encode:
+        encoding = tf.function(lambda image: {"code": encode(tf.cast(image, tf.float32) / 127.5 - 1.0)})
+        signatures["encode_style"] = encoding.get_concrete_function(pixels)
+    tf.saved_model.save(tf.Module(), str(folder), signatures)
+    return "saved_model", "generator"
 
 
 @pytest.fixture(scope="session")

@@ -3,21 +3,23 @@
 import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
 from animegan_tf.apps.cli import cli
-from animegan_tf.config import TrainConfig, list_recipes, parse_flags
+from animegan_tf.config import TrainConfig, list_recipes, with_recipe
 from animegan_tf.export.run import ExportOptions
+from animegan_tf.options import parse_flags
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "flags/README.md", ROOT / "tools/README.md"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def _commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+def _commands(text: str) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
 
@@ -37,18 +39,36 @@ def _check(command: str) -> None:
         assert cli.commands[name].make_context(name, rest, parent=parent)
     elif program in ("python", "animegan-train", "animegan-export"):
         script = Path(arguments.pop(0)).stem if program == "python" else program
-        kind = {"train": TrainConfig, "export": ExportOptions}[script.removeprefix("animegan-")]
-        parse_flags(kind, arguments)
+        kinds = {"train": TrainConfig, "export": ExportOptions}
+        kind = kinds.get(script.removeprefix("animegan-")) or _options_of_tool(script)
+        parse_flags(kind, with_recipe(arguments) if issubclass(kind, TrainConfig) else arguments)
     else:
         assert program in ("pip", "git", "cd"), command
 
 
-def test_every_command_of_the_readme_parses(monkeypatch):
+def _load_tool(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"tools/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _options_of_tool(name: str) -> type:
+    kinds = [kind for key, kind in vars(_load_tool(name)).items() if key.endswith(("Options", "Config"))]
+    return next(kind for kind in kinds if isinstance(kind, type) and kind is not TrainConfig)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_of_a_page_parses(monkeypatch, page):
     monkeypatch.chdir(ROOT)
-    commands = _commands()
-    assert len(commands) > 6
-    for command in commands:
+    for command in _commands(page.read_text(encoding="utf-8")):
         _check(command)
+
+
+def test_the_readme_shows_how_to_run_train_and_export():
+    programs = {command.split()[0] for command in _commands(README)}
+    assert programs >= {"make", "animegan", "animegan-train", "animegan-export", "python"}
 
 
 def test_the_readme_gets_to_the_point():
@@ -72,10 +92,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_generated_pages_are_current():
-    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "tools/make_docs.py")
-    make_docs = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_docs)
-    for path, text in make_docs.pages().items():
+    for path, text in _load_tool("make_docs").pages().items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: make docs"
 
 

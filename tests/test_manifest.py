@@ -22,6 +22,7 @@ from animegan_tf.manifest import (
 
 FLOAT32 = ModelFile("model_float32.tflite", "tflite", "float32", "0" * 64, 10, 1e-6)
 FLOAT16 = ModelFile("model_float16.tflite", "tflite", "float16", "1" * 64, 5, 5e-3)
+ENCODER = ModelFile("style_encoder.onnx", "onnx", "float32", "2" * 64, 7, 1e-6, role="style_encoder")
 MANIFEST = Manifest(
     name="hokusai",
     system="mobile",
@@ -40,6 +41,24 @@ def test_round_trip(tmp_path):
     assert read_manifest(tmp_path) == MANIFEST
 
 
+def test_inputs_classes_and_roles_round_trip(tmp_path):
+    manifest = dataclasses.replace(
+        MANIFEST,
+        files=(FLOAT32, ENCODER),
+        inputs={"label": (3,), "code": (64,), "noise": (16,)},
+        classes=("ink", "油画", "print"),
+    )
+    write_manifest(tmp_path, manifest)
+    assert read_manifest(tmp_path) == manifest
+
+
+def test_manifests_from_before_further_inputs_stay_readable(tmp_path):
+    files = [{k: v for k, v in dataclasses.asdict(file).items() if k != "role"} for file in MANIFEST.files]
+    write_changed(tmp_path, files=files, inputs=None, classes=None)
+    assert read_manifest(tmp_path) == MANIFEST
+    assert (MANIFEST.inputs, MANIFEST.classes, FLOAT32.role) == ({}, (), "generator")
+
+
 def test_unknown_fields_of_later_versions_are_ignored(tmp_path):
     write_changed(tmp_path, mood="calm")
     assert read_manifest(tmp_path) == MANIFEST
@@ -56,6 +75,14 @@ def test_unknown_fields_of_later_versions_are_ignored(tmp_path):
 )
 def test_find_prefers_float32(format, precision, expected):
     assert MANIFEST.find(format, precision) == expected
+
+
+def test_find_tells_roles_apart():
+    manifest = dataclasses.replace(MANIFEST, files=(ENCODER, FLOAT32))
+    assert manifest.find("onnx") is None
+    assert manifest.find("onnx", role="style_encoder") == ENCODER
+    assert manifest.find("onnx", "float16", "style_encoder") is None
+    assert manifest.find("tflite", role="style_encoder") is None
 
 
 def write_changed(folder, **changes) -> None:
@@ -81,6 +108,21 @@ def write_changed(folder, **changes) -> None:
         ({"name": ""}, "cannot be part of a file name"),
         ({"pixel_range": [0.0, 1.0]}, "must be NHWC, RGB"),
         ({"color_order": "BGR"}, "must be NHWC, RGB"),
+        ({"inputs": {"mood": [3]}}, "has the input 'mood'; known are label, code, noise"),
+        ({"inputs": {"code": [0]}}, r"has the shape \(0,\) for the input code; it must be one positive number"),
+        ({"inputs": {"code": [64.0]}}, "must be one positive number"),
+        ({"inputs": {"code": [True]}}, "must be one positive number"),
+        ({"inputs": {"noise": [4, 4]}}, "must be one positive number"),
+        ({"inputs": {"noise": 16}}, "must be one positive number"),
+        ({"inputs": ["code"]}, "is incomplete"),
+        ({"inputs": {"label": [3]}, "classes": ["ink", "oil"]}, "has 2 classes where its network has 3"),
+        ({"inputs": {"label": [3]}}, "has 0 classes where its network has 3"),
+        ({"classes": ["ink"]}, "has 1 classes where its network has 0"),
+        ({"inputs": {"label": [2]}, "classes": ["ink", "ink"]}, "has two classes of one name"),
+        ({"inputs": {"label": [2]}, "classes": ["ink", ""]}, "classes that are not a list of names"),
+        ({"inputs": {"label": [2]}, "classes": ["ink", ["oil"]]}, "classes that are not a list of names"),
+        ({"inputs": {"label": [2]}, "classes": "ab"}, "classes that are not a list of names"),
+        ({"files": [dataclasses.asdict(FLOAT32) | {"role": "critic"}]}, "has a file of the role 'critic'; known are"),
     ],
 )
 def test_what_cannot_be_run_is_refused(changes, message, tmp_path):

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from animegan_tf.config import check_bounds, option, run_program
 from animegan_tf.errors import ConfigError
+from animegan_tf.options import check_bounds, option, run_program
 from animegan_tf.runtime.stylizer import Stylizer, list_styles, read_style
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkOptions:
-    """Options of this tool; see config.option."""
+    """Options of this tool; see options.option."""
 
     styles: tuple[str, ...] = option((), "styles, names or folders; empty: all that ship", "benchmark")
     sizes: tuple[str, ...] = option(("256", "512", "1080"), "sides of square pictures; 1080: 1920x1080", "benchmark")

@@ -9,14 +9,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from animegan_tf.config import check_bounds, option, run_program
 from animegan_tf.data.edges import smooth_folder
 from animegan_tf.errors import ConfigError, ImageError
+from animegan_tf.options import check_bounds, option, run_program
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmoothOptions:
-    """Options of this tool; see config.option."""
+    """Options of this tool; see options.option."""
 
     style_dir: str = option("", "folder of style pictures, searched recursively", "smoothing")
     out: str = option("", "folder to write to, outside of --style_dir", "smoothing")

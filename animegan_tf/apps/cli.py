@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from animegan_tf import __version__
+from animegan_tf.apps.look import LookOptions, choose_look, look_options
 from animegan_tf.errors import AnimeganError, ImageError, UsageError
 
 if TYPE_CHECKING:
-    from animegan_tf.manifest import Manifest
+    from animegan_tf.manifest import Manifest, ModelFile
 
 BACKEND_NAMES = ("tflite", "onnx", "saved_model")
 """The keys of `runtime.backends.BACKENDS`, repeated because importing them loads NumPy; a test holds them equal."""
@@ -78,6 +79,7 @@ def cli() -> None:
     "-o", "--output", metavar="OUT", type=click.Path(path_type=Path), help="File (for one picture) or folder to write."
 )
 @style_options
+@look_options
 @click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
 @click.option(
     "--max-pixels",
@@ -96,11 +98,12 @@ def image(
     max_side: int | None,
     overwrite: bool,
     max_pixels: float,
+    look: LookOptions,
 ) -> None:
     """Stylize pictures (jpg, png, webp, gif) and folders of pictures.
 
     Each result is written as <name>_<style> beside its picture, or below OUT with the folders of the input kept.
-    The path of every file written is printed.
+    The path of every file written is printed. What a style has to choose from: animegan styles.
     """
     from animegan_tf.runtime.stylizer import Stylizer
 
@@ -110,24 +113,34 @@ def image(
     if not found:
         raise click.exceptions.Exit(UsageError.exit_code)
     stylizer = Stylizer.load(style, backend)
-    jobs = _plan(found, output, stylizer.name, one_file=len(photos) == 1 and not Path(photos[0]).is_dir())
+    name, chosen = choose_look(stylizer, look, overwrite)
+    jobs = _plan(found, output, name, one_file=len(photos) == 1 and not Path(photos[0]).is_dir())
     _stylize_all(
         jobs,
         functools.partial(
-            stylizer, strength=strength, max_side=max_side, overwrite=overwrite, max_pixels=round(max_pixels * 1e6)
+            stylizer,
+            **chosen,
+            strength=strength,
+            max_side=max_side,
+            overwrite=overwrite,
+            max_pixels=round(max_pixels * 1e6),
         ),
         report,
     )
     raise click.exceptions.Exit(AnimeganError.exit_code if report.failures else 0)
 
 
-@cli.command()
+@cli.command(short_help="List the styles that are installed.")
+@click.argument("folders", nargs=-1, metavar="[NAME|FOLDER]...")
 @click.option("--json", "as_json", is_flag=True, help="Print everything the manifests say, as JSON.")
-def styles(as_json: bool) -> None:
-    """List the styles that are installed."""
+def styles(folders: tuple[str, ...], as_json: bool) -> None:
+    """List the styles that are installed, or the named ones and style folders.
+
+    What a style has to choose from stands behind its description.
+    """
     from animegan_tf.runtime.stylizer import list_styles, read_style
 
-    manifests = [read_style(name) for name in list_styles()]
+    manifests = [read_style(name) for name in folders or list_styles()]
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(manifest) for manifest in manifests], indent=2, ensure_ascii=False))
     elif manifests:
@@ -249,8 +262,17 @@ def _stylize_all(jobs: list[Job], stylize: Callable[..., Any], report: Report) -
 
 
 def _style_row(manifest: Manifest) -> tuple[str, ...]:
-    files = " ".join(f"{file.format}:{file.precision}:{_size(file.bytes)}" for file in manifest.files)
-    return manifest.name, manifest.system, manifest.licence, files, manifest.description
+    files = " ".join(f"{_kind(file)}:{file.precision}:{_size(file.bytes)}" for file in manifest.files)
+    choices = []
+    if manifest.classes:
+        choices.append(f"[--label: {', '.join(manifest.classes)}]")
+    if "code" in manifest.inputs:
+        choices.append("[takes a style picture: --style-image]")
+    return manifest.name, manifest.system, manifest.licence, files, " ".join([manifest.description, *choices]).lstrip()
+
+
+def _kind(file: ModelFile) -> str:
+    return file.format if file.role == "generator" else f"{file.format}-encoder"
 
 
 def _size(number: int) -> str:

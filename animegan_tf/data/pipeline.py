@@ -1,6 +1,12 @@
 """Batches for training, by tf.data or by NumPy alone: both call samples.py and give the same bits.
 
-A batch is a dict of float32 [B, S, S, 3] in [-1, 1], RGB: 'photo', 'anime', 'anime_gray', 'anime_smooth'.
+A batch is a dict of float32 [B, S, S, 3] in [-1, 1], RGB: 'photo', 'anime', 'anime_gray', 'anime_smooth', and of
+those of EXTRAS that a run asks for, all float32:
+  label: [B, classes], one-hot, of the anime picture.
+  noise: [B, NOISE_SIZE], standard normal.
+  face: [B, S, S, 1] in [0, 1], large around the landmarks of a face in the photo, 0 where none is annotated.
+  photo_regions: [B, S, S, 3] in [-1, 1], RGB, the photo with every superpixel in its mean colour.
+  teacher: [B, S, S, 3] in [-1, 1], RGB, what a teacher makes of the photo.
 Batch k holds the samples k * B ... k * B + B - 1 of every stream, so a run resumes at step k by start=k.
 """
 
@@ -9,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,26 +25,42 @@ import numpy as np
 
 from animegan_tf import images
 from animegan_tf.data.augment import Augmentation
+from animegan_tf.data.edges import list_pictures
+from animegan_tf.data.faces import landmark_map, landmark_path, read_landmarks
+from animegan_tf.data.regions import superpixels
 from animegan_tf.data.samples import PictureCache, Stream, StyleSamples
-from animegan_tf.errors import AnimeganError, ConfigError
+from animegan_tf.data.sampling import class_of, one_hot, select_styles
+from animegan_tf.errors import AnimeganError, ConfigError, DataError, UnknownNameError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 STREAMS = ("photo", "anime", "anime_gray", "anime_smooth")
+EXTRAS = ("label", "noise", "face", "photo_regions", "teacher")
+NOISE_SIZE = 16
 _BATCHES_AHEAD = 2
+
+Teacher = Callable[[np.ndarray], np.ndarray]
+"""[S, S, 3] uint8 RGB -> the same."""
 
 
 @dataclass
 class Samples:
-    """The photo stream and the style's streams, read side by side.
+    """The photo stream and the style's streams, read side by side, and the extras that go with a sample.
 
+    extras: which of EXTRAS, in the order of the batch.
+    classes: the style's classes in the order of the label; () when the run has none.
+    landmark_dir: of 'face'. teacher: of 'teacher', see build_samples.
     failure: the first error of ours that a sample raised, or None. TensorFlow turns an exception inside a dataset
       into its own, with a stack in place of our sentence: see `user_errors`.
     """
 
     photo: Stream
     style: StyleSamples
+    extras: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    landmark_dir: Path | None = None
+    teacher: Teacher | None = None
     failure: AnimeganError | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -47,18 +69,40 @@ class Samples:
         """Side of every sample in pixels."""
         return self.photo.augmentation.image_size
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a batch holds, in its order."""
+        return STREAMS + self.extras
+
+    def spec(self, name: str) -> tuple[tuple[int, ...], type]:
+        """Returns (shape, dtype) of the array `name` of one sample: uint8 for a picture, float32 for the rest."""
+        side = self.image_size
+        floats = {"label": (len(self.classes),), "noise": (NOISE_SIZE,), "face": (side, side, 1)}
+        return (floats[name], np.float32) if name in floats else ((side, side, 3), np.uint8)
+
     def epoch_steps(self, batch_size: int) -> int:
         """Returns the steps after which the longer stream was seen once: floor(max(photos, styles) / batch)."""
         return max(1, max(len(self.photo), len(self.style)) // batch_size)
 
     def sample(self, index: int) -> tuple[np.ndarray, ...]:
-        """Returns sample `index` of each of STREAMS: uint8 RGB [S, S, 3].
+        """Returns sample `index` of each of `names`, as `spec` says.
 
         Raises:
-          DataError: see Stream and StyleSamples; also kept in `failure`.
+          DataError: see Stream and StyleSamples, or landmarks are damaged; also kept in `failure`.
+          ConfigError: the teacher returns something else than such a picture; kept too.
         """
         try:
-            return (self.photo.sample(index), *self.style.sample(index))
+            file, picture = self.photo.source(index)
+            photo = self.photo.augmentation(picture, self.photo.rng(index))
+            style, style_file = self.style.sample_and_file(index)
+            makers: dict[str, Callable[[], np.ndarray]] = {
+                "label": lambda: one_hot(class_of(self.style.stream.folder, style_file), self.classes),
+                "noise": lambda: self.photo.noise(index, NOISE_SIZE),
+                "face": lambda: self._face(index, file, picture),
+                "photo_regions": lambda: superpixels(photo),
+                "teacher": lambda: self._teach(photo),
+            }
+            return (photo, *style, *(makers[name]() for name in self.extras))
         except AnimeganError as error:
             with self._lock:
                 self.failure = self.failure or error
@@ -67,6 +111,22 @@ class Samples:
     def broken(self) -> list[str]:
         """Returns one sentence for each file met so far that could not be read."""
         return [*self.photo.broken.values(), *self.style.stream.broken.values()]
+
+    def _face(self, index: int, file: Path, picture: np.ndarray) -> np.ndarray:
+        assert self.landmark_dir is not None  # _check_extras
+        path = landmark_path(file, self.photo.folder, self.landmark_dir)
+        if not path.exists():
+            return np.zeros(*self.spec("face"))
+        weights = landmark_map(read_landmarks(path), *picture.shape[:2])
+        weights = self.photo.augmentation.geometry(weights[..., None], self.photo.rng(index))
+        return weights.astype(np.float32) / np.float32(255)
+
+    def _teach(self, photo: np.ndarray) -> np.ndarray:
+        assert self.teacher is not None  # _check_extras
+        taught = self.teacher(photo)
+        if taught.shape != photo.shape or taught.dtype != np.uint8:
+            raise ConfigError(f"The teacher makes {taught.dtype} {taught.shape} of a uint8 {photo.shape} photo.")
+        return taught
 
 
 def build_samples(
@@ -78,8 +138,15 @@ def build_samples(
     style_augmentation: Augmentation,
     seed: int,
     cache_mb: int = 0,
+    classes: tuple[str, ...] = (),
+    style_sampling: str = "uniform",
+    style_weights: Path | None = None,
+    smooth_salt: float = 0.0,
+    extras: tuple[str, ...] = (),
+    landmark_dir: Path | None = None,
+    teacher: Teacher | None = None,
 ) -> Samples:
-    """Returns the samples of a training run.
+    """Returns the samples of a training run. What is not asked for changes no bit of the rest.
 
     Args:
       photo_dir: folder of photos.
@@ -89,17 +156,34 @@ def build_samples(
       style_augmentation: random changes of style pictures; same image_size.
       seed: any integer; with the folders' content and the sample's index it fixes every sample.
       cache_mb: megabytes of decoded pictures kept in memory, over both folders.
+      classes: sub-folders of style_dir to use, in the order of the label; (): all of them, sorted, when labels or
+        balance need classes, and else every picture in the folder.
+      style_sampling: 'uniform': each style picture once an epoch; 'balanced': each class equally often.
+      style_weights: CSV file of picture,weight; see sampling.read_weights.
+      smooth_salt: share of white specks in 'anime_smooth'.
+      extras: which of EXTRAS a batch holds besides STREAMS, in this order.
+      landmark_dir: folder of landmark files under the names of the photos; needed by 'face'.
+      teacher: makes its picture of a photo for 'teacher'; called by several threads at once.
 
     Raises:
-      DataError: a folder is missing, empty, or lacks smooth copies.
-      ConfigError: the image sizes differ.
+      DataError: a folder is missing, empty, lacks smooth copies, classes or landmarks, or the weights are wrong.
+      ConfigError: the image sizes differ, or a value cannot work. UnknownNameError: no such extra or sampling.
     """
     if photo_augmentation.image_size != style_augmentation.image_size:
         raise ConfigError("Photo and style samples must have one image_size.")
     cache = PictureCache(cache_mb * 1_000_000)
     photo = Stream(photo_dir, "photo_dir", photo_augmentation, seed, "photo", cache)
-    style = Stream(style_dir, "style_dir", style_augmentation, seed, "style", cache)
-    return Samples(photo, StyleSamples(style, smooth_dir))
+    _check_extras(extras, photo, landmark_dir, teacher)
+    chosen = select_styles(
+        style_dir,
+        list_pictures(style_dir, "style_dir"),
+        classes=classes,
+        labels="label" in extras,
+        sampling=style_sampling,
+        weights_file=style_weights,
+    )
+    style = Stream(style_dir, "style_dir", style_augmentation, seed, "style", cache, chosen.files, chosen.frequencies)
+    return Samples(photo, StyleSamples(style, smooth_dir, smooth_salt), extras, chosen.classes, landmark_dir, teacher)
 
 
 def array_batches(
@@ -121,8 +205,8 @@ def array_batches(
                 pending.append(pool.submit(samples.sample, index))
                 index += 1
             parts = [pending.popleft().result() for _ in range(batch_size)]
-            stacks = zip(*parts, strict=True)
-            yield {name: images.to_float(np.stack(stack)) for name, stack in zip(STREAMS, stacks, strict=True)}
+            stacks = [np.stack(arrays) for arrays in zip(*parts, strict=True)]
+            yield {name: _to_float(stack) for name, stack in zip(samples.names, stacks, strict=True)}
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -143,16 +227,20 @@ def build_dataset(
     """
     import tensorflow as tf
 
-    shape = (samples.image_size, samples.image_size, 3)
+    specs = {name: samples.spec(name) for name in samples.names}
     # A table and not x / 127.5 - 1: TensorFlow may rewrite the division, and a bit would differ from images.to_float.
     levels = tf.constant(images.to_float(np.arange(256, dtype=np.uint8)))
 
     def load(index):
-        arrays = tf.numpy_function(lambda i: samples.sample(int(i)), [index], [tf.uint8] * len(STREAMS))
-        return {name: tf.ensure_shape(array, shape) for name, array in zip(STREAMS, arrays, strict=True)}
+        kinds = [tf.as_dtype(kind) for _, kind in specs.values()]
+        arrays = tf.numpy_function(lambda i: samples.sample(int(i)), [index], kinds)
+        return {name: tf.ensure_shape(array, specs[name][0]) for name, array in zip(specs, arrays, strict=True)}
 
     def to_float(batch):
-        return {name: tf.gather(levels, tf.cast(array, tf.int32)) for name, array in batch.items()}
+        return {
+            name: tf.gather(levels, tf.cast(array, tf.int32)) if array.dtype == tf.uint8 else array
+            for name, array in batch.items()
+        }
 
     dataset = tf.data.Dataset.counter(start * batch_size)
     dataset = dataset.map(load, num_parallel_calls=parallel or tf.data.AUTOTUNE, deterministic=True)
@@ -169,3 +257,25 @@ def user_errors(samples: Samples) -> Iterator[None]:
         if samples.failure is not None and type(error).__module__.partition(".")[0] == "tensorflow":
             raise samples.failure from None
         raise
+
+
+def _to_float(array: np.ndarray) -> np.ndarray:
+    return images.to_float(array) if array.dtype == np.uint8 else array
+
+
+def _check_extras(extras: tuple[str, ...], photo: Stream, landmark_dir: Path | None, teacher: Teacher | None) -> None:
+    for name in extras:
+        if name not in EXTRAS:
+            raise UnknownNameError("extra of a batch", name, EXTRAS)
+    if len(set(extras)) < len(extras):
+        raise ConfigError(f"The extras of a batch name one twice: {', '.join(extras)}.")
+    if "teacher" in extras and teacher is None:
+        raise ConfigError("The extra 'teacher' needs a teacher.")
+    if "face" not in extras:
+        return
+    if landmark_dir is None:
+        raise ConfigError("--landmark_dir is needed: a folder made by tools/align_faces.py.")
+    if not landmark_dir.is_dir():
+        raise DataError(f"--landmark_dir={landmark_dir} is not a folder.")
+    if not any(landmark_path(file, photo.folder, landmark_dir).exists() for file in photo.files):
+        raise DataError(f"--landmark_dir={landmark_dir} holds no landmarks of any picture in {photo.folder}.")

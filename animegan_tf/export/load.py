@@ -27,7 +27,7 @@ def load_run(run_dir: Path, step: int = 0) -> tuple[TrainConfig, Generator, int]
     config = read_flagfile(recipe)
     path = _weights_path(run_dir, step)
     keras.mixed_precision.set_global_policy("float32")
-    generator = build_generator(config.generator, config.generator_width)
+    generator = build_generator(config.generator, config.generator_width, **config.network_settings)
     try:
         generator.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for a damaged or foreign file

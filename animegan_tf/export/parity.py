@@ -1,26 +1,31 @@
 """Runs an exported file in its own runtime and compares it with the Keras network.
 
-A converter can write a file that silently outputs NaN: no file leaves the export unchecked.
+A converter can write a file that silently outputs NaN, or one that does not look at an input: no file leaves the
+export unchecked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from animegan_tf import images
 from animegan_tf.errors import ExportError
+from animegan_tf.export.reference import encode_pixels, stylize_pixels
 from animegan_tf.models import Generator
 from animegan_tf.native import silent_stderr
 
 SIZES = ((256, 256), (192, 320))
+# A style picture may be of any size.
+STYLE_SIZES = ((256, 256), (75, 101))
 # Largest difference allowed anywhere, in [-1, 1] units. A SavedModel answers in uint8: one level and a half.
 # Rounding the weights to float16 alone moves an untrained AnimeGAN by 0.04 at its worst pixel; the conversion is exact.
 TOLERANCES = {"float32": 1e-3, "float16": 5e-2, "uint8": 1.5 / 127.5}
 
-Run = Callable[[np.ndarray], np.ndarray]
+# Called with the inputs by name, `image` among them.
+Run = Callable[..., np.ndarray]
 
 
 def check_picture(height: int, width: int) -> np.ndarray:
@@ -34,21 +39,62 @@ def check_picture(height: int, width: int) -> np.ndarray:
     return picture.clip(0, 255).astype(np.uint8)[None]
 
 
+def check_inputs(shapes: Mapping[str, tuple[int, ...]]) -> list[dict[str, np.ndarray]]:
+    """Returns the further inputs to check a file with, name -> float32 [1, n]; the same every time.
+
+    Two of each: a one-hot label and a blend of unequal shares, so that no two classes can be exchanged unseen; two
+    normal draws of a code; noise of zeros and a normal draw.
+
+    Args:
+      shapes: `inputs_shape` of the generator; empty gives one set of none.
+    """
+    random = np.random.default_rng(0)
+    pairs = {name: _input_pair(name, size, random).astype(np.float32)[:, None] for name, (size,) in shapes.items()}
+    return [{name: pair[number] for name, pair in pairs.items()} for number in range(2 if pairs else 1)]
+
+
+def _input_pair(name: str, size: int, random: np.random.Generator) -> np.ndarray:
+    if name == "label":
+        shares = np.arange(1, size + 1)
+        return np.stack([np.eye(size)[0], shares / shares.sum()])
+    draws = random.normal(size=(2, size))
+    return draws if name == "code" else draws * [[0], [1]]
+
+
 def measure(generator: Generator, path: Path, format: str, precision: str) -> float:
-    """Returns the largest difference between `path` and `generator` over SIZES, in [-1, 1] units.
+    """Returns the largest difference between `path` and `generator`, in [-1, 1] units.
+
+    It is taken over SIZES with every set of `check_inputs`; the encoder that a SavedModel holds besides has to agree
+    as well.
 
     Raises:
       ExportError: the file does not run, outputs NaN, or differs by more than the tolerance of its kind.
     """
     kind = "uint8" if format == "saved_model" else precision
+    worst = _worst(path, kind, lambda: _differences(generator, _RUNNERS[format](path, "generator"), kind))
+    if format == "saved_model" and generator.encodes_style:
+        measure_encoder(generator, path, format)
+    return worst
+
+
+def measure_encoder(generator: Generator, path: Path, format: str) -> float:
+    """Returns the largest difference between the codes of `path` and of `generator.encode` over STYLE_SIZES.
+
+    As a share of the code's largest number, or of 1 where that is smaller. Raises ExportError as `measure`.
+    """
+    pixels = format == "saved_model"
+    return _worst(
+        path, "float32", lambda: _code_differences(generator, _RUNNERS[format](path, "style_encoder"), pixels)
+    )
+
+
+def _worst(path: Path, kind: str, differences: Callable[[], Iterator[float]]) -> float:
     try:
-        run = _RUNNERS[format](path)
-        errors = [_difference(generator, run, check_picture(*size), kind) for size in SIZES]
+        worst = float(np.max(list(differences())))  # not max(): that may pass over NaN
     except ExportError:
         raise
     except Exception as error:  # every runtime has its own kinds
         raise ExportError(f"{path.name} was written but does not run: {error}") from error
-    worst = float(np.max(errors))  # not max(): that may pass over NaN
     if not worst <= TOLERANCES[kind]:
         raise ExportError(
             f"{path.name} differs from the Keras network by {worst:.3g}, more than the {TOLERANCES[kind]:.3g} allowed."
@@ -56,56 +102,73 @@ def measure(generator: Generator, path: Path, format: str, precision: str) -> fl
     return worst
 
 
-def _difference(generator: Generator, run: Run, picture: np.ndarray, kind: str) -> float:
-    if kind == "uint8":
-        found = images.to_float(run(picture))
-        expected = images.to_float(images.to_uint8(_with_margin(generator, picture)))
-    else:
-        found = run(images.to_float(picture))
-        expected = np.asarray(generator(images.to_float(picture), training=False))
+def _differences(generator: Generator, run: Run, kind: str) -> Iterator[float]:
+    for size in SIZES:
+        picture = check_picture(*size)
+        for further in check_inputs(generator.inputs_shape):
+            if kind == "uint8":
+                found = images.to_float(run(image=picture, **further))
+                stylized = stylize_pixels(generator, picture[0], further)
+                expected = images.to_float(images.to_uint8(stylized))[None]
+            else:
+                image = images.to_float(picture)
+                found = run(image=image, **further)
+                expected = np.asarray(generator(image, **further, training=False))
+            yield _distance(found, expected)
+
+
+def _code_differences(generator: Generator, run: Run, pixels: bool) -> Iterator[float]:
+    for size in STYLE_SIZES:
+        picture = check_picture(*size)
+        found = run(image=picture if pixels else images.to_float(picture))
+        expected = encode_pixels(generator, picture[0])
+        yield _distance(found, expected) / max(1.0, float(np.abs(expected).max()))
+
+
+def _distance(found: np.ndarray, expected: np.ndarray) -> float:
     if found.shape != expected.shape:
         raise ExportError(f"The exported file answers {found.shape} where the network answers {expected.shape}.")
     return float(np.abs(found - expected).max()) if np.isfinite(found).all() else float("nan")
 
 
-def _with_margin(generator: Generator, picture: np.ndarray) -> np.ndarray:
-    """Returns the network's float [1, H, W, 3], computed with its margin around the picture, as a SavedModel does."""
-    margin, (height, width) = generator.margin, picture.shape[1:3]
-    padded = images.pad_to_multiple(picture[0], generator.size_multiple, images.MINIMUM_SIDE, margin)
-    stylized = np.asarray(generator(images.to_float(padded)[None], training=False))
-    return stylized[:, margin : margin + height, margin : margin + width]
-
-
-def _tflite(path: Path) -> Run:
+def _tflite(path: Path, role: str) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path))
-    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    sources = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
+    target = interpreter.get_output_details()[0]["index"]
 
-    def run(image):
-        interpreter.resize_tensor_input(source, image.shape)
+    def run(**inputs):
+        interpreter.resize_tensor_input(sources["image"], inputs["image"].shape)
         with silent_stderr():
             interpreter.allocate_tensors()
-        interpreter.set_tensor(source, image)
+        for name, values in inputs.items():
+            interpreter.set_tensor(sources[name], values)
         interpreter.invoke()
         return interpreter.get_tensor(target)
 
     return run
 
 
-def _onnx(path: Path) -> Run:
+def _onnx(path: Path, role: str) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda image: session.run(["stylized"], {"image": image})[0]
+    return lambda **inputs: session.run(None, inputs)[0]
 
 
-def _saved_model(path: Path) -> Run:
+def _saved_model(path: Path, role: str) -> Run:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    serve = loaded.signatures["serving_default"]
-    return lambda image: serve(image=tf.constant(image))["stylized"].numpy()
+    name, output = {"generator": ("serving_default", "stylized"), "style_encoder": ("encode_style", "code")}[role]
+
+    def run(**inputs):
+        # By `loaded`, not by its signature alone: that holds the variables only weakly.
+        tensors = {key: tf.constant(values) for key, values in inputs.items()}
+        return loaded.signatures[name](**tensors)[output].numpy()
+
+    return run
 
 
-_RUNNERS: dict[str, Callable[[Path], Run]] = {"tflite": _tflite, "onnx": _onnx, "saved_model": _saved_model}
+_RUNNERS: dict[str, Callable[[Path, str], Run]] = {"tflite": _tflite, "onnx": _onnx, "saved_model": _saved_model}

@@ -6,6 +6,7 @@ The mean runs over all patches. Statistics are float32 whatever the compute type
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from keras import ops
@@ -19,14 +20,19 @@ class AdversarialLoss(NamedTuple):
     generator: Callable
 
 
+def least_squares(logits, target: float):
+    """Returns mean (D(x) - target)^2. Source: Mao et al. 2017, Least Squares GAN, eq. 2."""
+    return ops.mean(ops.square(_float(logits) - target))
+
+
 def least_squares_real(logits):
-    """Returns mean (D(x) - 1)^2. Source: Mao et al. 2017, Least Squares GAN, eq. 2 with a=0, b=c=1."""
-    return ops.mean(ops.square(_float(logits) - 1.0))
+    """Returns mean (D(x) - 1)^2. Source: as `least_squares`, with b=c=1."""
+    return least_squares(logits, 1.0)
 
 
 def least_squares_fake(logits):
-    """Returns mean D(G(x))^2. Source: as `least_squares_real`."""
-    return ops.mean(ops.square(_float(logits)))
+    """Returns mean D(G(x))^2. Source: as `least_squares`, with a=0."""
+    return least_squares(logits, 0.0)
 
 
 def hinge_real(logits):
@@ -61,6 +67,10 @@ def positive_mean(logits):
 
 ADVERSARIAL_LOSSES: dict[str, AdversarialLoss] = {
     "lsgan": AdversarialLoss(least_squares_real, least_squares_fake, least_squares_real),
+    # Soft labels: AnimeGANv3's, for its grey pictures.
+    "lsgan_soft": AdversarialLoss(
+        partial(least_squares, target=0.9), partial(least_squares, target=0.1), partial(least_squares, target=0.9)
+    ),
     "hinge": AdversarialLoss(hinge_real, hinge_fake, negative_mean),
     # The generator's non-saturating form (section 3 of the paper).
     "vanilla": AdversarialLoss(vanilla_real, vanilla_fake, vanilla_real),

@@ -14,12 +14,48 @@ _RGB_TO_YUV = np.array(
     ],
     "float32",
 )
+# scikit-image's linear sRGB to XYZ, transposed, each column divided by D65's white of the 2 degree observer.
+_RGB_TO_XYZ = (
+    np.array([[0.412453, 0.35758, 0.180423], [0.212671, 0.71516, 0.072169], [0.019334, 0.119193, 0.950227]])
+    / np.array([[0.95047], [1.0], [1.08883]])
+).T.astype("float32")
+# Columns are L, a, b; rows the cube roots of X, Y, Z. L lacks its constant -16.
+_ROOTS_TO_LAB = np.array([[0.0, 500.0, 0.0], [116.0, -500.0, 200.0], [0.0, 0.0, -200.0]], "float32")
+_RGB_TO_GRAY = np.array([[0.2989], [0.5870], [0.1140]], "float32")
 _FLATNESS = 24.0
+_EDGE_EPSILON = 1e-6
+
+
+def gray(image):
+    """Returns [B, H, W, 3] float32, the luminance of RGB in all three channels, the same range.
+
+    Source: `tf.image.rgb_to_grayscale`, as AnimeGANv3 maps pictures to grey.
+    """
+    return ops.repeat(ops.matmul(ops.cast(image, "float32"), _RGB_TO_GRAY), 3, axis=-1)
 
 
 def rgb_to_yuv(image):
     """Returns [B, H, W, 3] float32 YUV of RGB in [0, 1]: Y in [0, 1], U and V around 0. Source: ITU-R BT.601."""
     return ops.matmul(ops.cast(image, "float32"), _RGB_TO_YUV)
+
+
+def rgb_to_lab(image):
+    """Returns [B, H, W, 3] float32 CIELAB of sRGB in [0, 1]: L in [0, 100], a and b within about 110 of 0.
+
+    Source: CIE 1976 with white D65, 2 degree observer, as skimage.color.rgb2lab.
+    """
+    image = _float(image)
+    # Powers see clamped values: at 0 their slope is infinite, and in the branch not taken it would still give NaN.
+    curved = ops.power((ops.maximum(image, 0.04045) + 0.055) / 1.055, 2.4)
+    xyz = ops.matmul(ops.where(image > 0.04045, curved, image / 12.92), _RGB_TO_XYZ)
+    roots = ops.power(ops.maximum(xyz, 0.008856), 1.0 / 3.0)
+    roots = ops.where(xyz > 0.008856, roots, 7.787 * xyz + 16.0 / 116.0)
+    return ops.matmul(roots, _ROOTS_TO_LAB) - np.array([16.0, 0.0, 0.0], "float32")
+
+
+def l1(first, second):
+    """Returns the mean absolute difference of two pictures of any one range."""
+    return ops.mean(ops.abs(_float(first) - _float(second)))
 
 
 def huber(error):
@@ -35,6 +71,57 @@ def color(photo, stylized):
     """
     difference = rgb_to_yuv((_float(photo) + 1.0) / 2.0) - rgb_to_yuv((_float(stylized) + 1.0) / 2.0)
     return ops.mean(ops.abs(difference[..., 0])) + huber(difference[..., 1]) + huber(difference[..., 2])
+
+
+def lab_color(photo, stylized):
+    """Returns 2 L1 of L / 100 plus L1 of a / 255 plus L1 of b / 255 between photo and result.
+
+    Source: AnimeGANv3's colour loss; it writes (a + 128) / 255, where the 128 cancels.
+    """
+    difference = rgb_to_lab((_float(photo) + 1.0) / 2.0) - rgb_to_lab((_float(stylized) + 1.0) / 2.0)
+    lightness, a, b = (ops.mean(ops.abs(difference[..., channel])) for channel in range(3))
+    return lightness / 50.0 + (a + b) / 255.0
+
+
+def edge_map(image):
+    """Returns [B, H-2, W-2] float32: Sobel's gradient magnitude of the luminance in [0, 1], without the border.
+
+    A straight outline of black against white has magnitude 1; where nothing changes it is 0.001, so that the
+    slope of the square root stays finite.
+
+    Args:
+      image: [B, H, W, 3] float in [-1, 1], RGB, at least 3 x 3.
+    """
+    luminance = rgb_to_yuv((_float(image) + 1.0) / 2.0)[..., 0]
+    across = (luminance[:, :, :-2] + 2.0 * luminance[:, :, 1:-1] + luminance[:, :, 2:]) / 4.0
+    along = (luminance[:, :-2] + 2.0 * luminance[:, 1:-1] + luminance[:, 2:]) / 4.0
+    down, right = across[:, 2:] - across[:, :-2], along[:, :, 2:] - along[:, :, :-2]
+    return ops.sqrt(ops.square(down) + ops.square(right) + _EDGE_EPSILON)
+
+
+def edge(photo, stylized):
+    """Returns L1 between the edge maps of photo and result: a line drawn counts as a line lost.
+
+    Source: UE-AnimeGANv2's edge loss. Differs: its text names no operator; ours is Sobel's, see `edge_map`.
+    """
+    return ops.mean(ops.abs(edge_map(photo) - edge_map(stylized)))
+
+
+def landmark(photo, stylized, face):
+    """Returns L1 between photo and result around facial landmarks, averaged over the pictures that show a face.
+
+    It is 0 in a batch without faces.
+    Differs: ours in detail; the idea, weighted L1 around the landmarks, is mobile AnimeGANv2's.
+
+    Args:
+      photo, stylized: [B, H, W, 3] float in [-1, 1].
+      face: [B, H, W, 1] float in [0, 1], weight of each pixel; all 0 where there is no face.
+    """
+    face = _float(face)
+    area = ops.sum(face, axis=(1, 2, 3))
+    error = ops.sum(face * ops.abs(_float(photo) - _float(stylized)), axis=(1, 2, 3)) / (3.0 * area + 1e-6)
+    faces = ops.sum(ops.cast(area > 0.0, "float32"))
+    return ops.sum(error) / ops.maximum(faces, 1.0)
 
 
 def chroma_contrast(photo, stylized):
@@ -67,6 +154,9 @@ def flat_variation(photo, stylized):
     gray = ops.mean(_float(photo), axis=-1, keepdims=True)
     terms = zip(_gradients(gray), _gradients(_float(stylized)), strict=True)
     return sum(ops.mean(ops.exp(-_FLATNESS * ops.abs(guide)) * ops.abs(step)) for guide, step in terms)
+
+
+COLOR_LOSSES = {"yuv": color, "lab": lab_color}
 
 
 def _gradients(image):

@@ -12,14 +12,15 @@ from animegan_tf.models.layers import ConvBlock, LayerNorm, PaddedConv2D, chain,
 from animegan_tf.models.network import Generator
 
 
-def _fan_in() -> initializers.Initializer:
-    # contrib's variance_scaling_initializer(): factor 2, fan in, truncated normal.
+def fan_in() -> initializers.Initializer:
+    """Returns contrib's variance_scaling_initializer(): factor 2, fan in, truncated normal."""
     return initializers.VarianceScaling(scale=2.0, mode="fan_in", distribution="truncated_normal")
 
 
-def _conv(filters: int, kernel_size: int = 3, strides: int = 1) -> ConvBlock:
+def conv_block(filters: int, kernel_size: int = 3, strides: int = 1) -> ConvBlock:
+    """Returns convolution, layer norm over H, W, C, LeakyReLU: [B, H, W, C] -> [B, H/strides, W/strides, filters]."""
     padding = "same" if strides == 1 else "end"
-    conv = PaddedConv2D(filters, kernel_size, strides, padding=padding, initializer=_fan_in())
+    conv = PaddedConv2D(filters, kernel_size, strides, padding=padding, initializer=fan_in())
     return ConvBlock(conv, LayerNorm())
 
 
@@ -34,9 +35,9 @@ class InvertedResidual(layers.Layer):
     def build(self, input_shape):
         channels = input_shape[-1]
         self.adds_input = channels == self.filters
-        self.expand = _conv(2 * channels, 1)
-        self.depthwise = ConvBlock(PaddedConv2D(0, 3, use_bias=True, initializer=_fan_in()), LayerNorm())
-        self.project = ConvBlock(PaddedConv2D(self.filters, 1, initializer=_fan_in()), LayerNorm(), activate=False)
+        self.expand = conv_block(2 * channels, 1)
+        self.depthwise = ConvBlock(PaddedConv2D(0, 3, use_bias=True, initializer=fan_in()), LayerNorm())
+        self.project = ConvBlock(PaddedConv2D(self.filters, 1, initializer=fan_in()), LayerNorm(), activate=False)
         wide = (*input_shape[:-1], 2 * channels)
         for block, shape in ((self.expand, input_shape), (self.depthwise, wide), (self.project, wide)):
             block.build(shape)
@@ -62,12 +63,12 @@ class AnimeGANv2Generator(Generator):
     def __init__(self, width: int = 0, **kwargs):
         super().__init__(width, **kwargs)
         w = self.width
-        self.a = [_conv(w, 7), _conv(2 * w, strides=2), _conv(2 * w)]
-        self.b = [_conv(4 * w, strides=2), _conv(4 * w)]
-        self.c = [_conv(4 * w), *(InvertedResidual(8 * w) for _ in range(4)), _conv(4 * w)]
-        self.d = [_conv(4 * w), _conv(4 * w)]
-        self.e = [_conv(2 * w), _conv(2 * w), _conv(w, 7)]
-        self.to_rgb = PaddedConv2D(3, 1, initializer=_fan_in())
+        self.a = [conv_block(w, 7), conv_block(2 * w, strides=2), conv_block(2 * w)]
+        self.b = [conv_block(4 * w, strides=2), conv_block(4 * w)]
+        self.c = [conv_block(4 * w), *(InvertedResidual(8 * w) for _ in range(4)), conv_block(4 * w)]
+        self.d = [conv_block(4 * w), conv_block(4 * w)]
+        self.e = [conv_block(2 * w), conv_block(2 * w), conv_block(w, 7)]
+        self.to_rgb = PaddedConv2D(3, 1, initializer=fan_in())
 
     def call(self, photo):
         x = chain(photo, [*self.a, *self.b, *self.c])
@@ -82,8 +83,8 @@ class Bottleneck(layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        self.reduce, self.conv = _conv(channels // 4, 1), _conv(channels // 4)
-        self.restore = PaddedConv2D(channels, 1, initializer=_fan_in())
+        self.reduce, self.conv = conv_block(channels // 4, 1), conv_block(channels // 4)
+        self.restore = PaddedConv2D(channels, 1, initializer=fan_in())
         narrow = (*input_shape[:-1], channels // 4)
         for block, shape in ((self.reduce, input_shape), (self.conv, narrow), (self.restore, narrow)):
             block.build(shape)
@@ -105,15 +106,15 @@ class AnimeGANv2LiteGenerator(Generator):
     def __init__(self, width: int = 0, **kwargs):
         super().__init__(width, **kwargs)
         w = self.width
-        self.stem = _conv(w, 7)
-        self.down1 = [_conv(w, strides=2), _conv(2 * w)]
-        self.down2 = [_conv(2 * w, strides=2), _conv(4 * w)]
-        self.down3 = [_conv(2 * w, strides=2), _conv(4 * w)]
+        self.stem = conv_block(w, 7)
+        self.down1 = [conv_block(w, strides=2), conv_block(2 * w)]
+        self.down2 = [conv_block(2 * w, strides=2), conv_block(4 * w)]
+        self.down3 = [conv_block(2 * w, strides=2), conv_block(4 * w)]
         self.middle = [Bottleneck() for _ in range(4)]
-        self.up2 = [_conv(4 * w), _conv(2 * w)]
-        self.up1 = [_conv(2 * w), _conv(w)]
-        self.up0 = [_conv(w), _conv(w, 7)]
-        self.to_rgb = PaddedConv2D(3, 1, initializer=_fan_in())
+        self.up2 = [conv_block(4 * w), conv_block(2 * w)]
+        self.up1 = [conv_block(2 * w), conv_block(w)]
+        self.up0 = [conv_block(w), conv_block(w, 7)]
+        self.to_rgb = PaddedConv2D(3, 1, initializer=fan_in())
 
     def call(self, photo):
         x0 = self.stem(photo)

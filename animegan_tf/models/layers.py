@@ -6,6 +6,9 @@ that every exported file takes any picture size.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+
 import keras
 from keras import ops
 
@@ -73,6 +76,38 @@ def _interleave(x, axis: int):
     return ops.reshape(joined, shape)
 
 
+def mean_by_axis(values, axes: tuple[int, ...]):
+    """Returns the mean over `axes`, kept as sides of 1; one axis after the other.
+
+    TFLite adds up a whole picture naively, and loses two digits by it.
+    """
+    for axis in axes:
+        values = ops.mean(values, axis=axis, keepdims=True)
+    return values
+
+
+_BY_AXIS = contextvars.ContextVar("by_axis", default=False)
+
+
+@contextlib.contextmanager
+def means_by_axis():
+    """Context in which `spatial_mean` takes one axis after the other: for graphs that go to TFLite and ONNX."""
+    token = _BY_AXIS.set(True)
+    try:
+        yield
+    finally:
+        _BY_AXIS.reset(token)
+
+
+def spatial_mean(values):
+    """Returns the mean over H and W of [B, H, W, C], kept as sides of 1; in one sum, as the published graphs.
+
+    The order of a sum of 100,000 float32 numbers moves AnimeGANv3's picture by 1e-5; TensorFlow's own sums are
+    accurate, other runtimes' are not: see `means_by_axis` and `mean_by_axis`.
+    """
+    return mean_by_axis(values, (2, 1)) if _BY_AXIS.get() else ops.mean(values, axis=(1, 2), keepdims=True)
+
+
 class _MomentsNorm(keras.layers.Layer):
     """Normalises by mean and variance over `axes`, then scales and shifts per channel.
 
@@ -91,17 +126,17 @@ class _MomentsNorm(keras.layers.Layer):
         self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros", autocast=False)
 
     def call(self, x):
+        return self._normalise(x, self.gamma, self.beta)
+
+    def _normalise(self, x, gamma, beta):
         values = ops.cast(x, "float32")
         centred = values - self._mean(values)
         variance = self._mean(ops.square(centred))
-        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, "float32")
-        return ops.cast(centred * scale + ops.cast(self.beta, "float32"), x.dtype)
+        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(gamma, "float32")
+        return ops.cast(centred * scale + ops.cast(beta, "float32"), x.dtype)
 
     def _mean(self, values):
-        # One axis after the other: TFLite adds up a whole picture naively, and loses two digits by it.
-        for axis in self.axes:
-            values = ops.mean(values, axis=axis, keepdims=True)
-        return values
+        return mean_by_axis(values, self.axes)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -200,14 +235,25 @@ class SpectralConv2D(keras.layers.Layer):
     Differs: `keras.layers.SpectralNormalization` overwrites the kernel with the normalised one; this keeps both.
 
     Args:
-      padding: 'same' | 'end' | 'start', zeros; see `pad`.
+      padding: 'same' | 'end' | 'start', see `pad`.
+      mode: 'constant' (zeros) | 'reflect'.
+      initializer: of the kernel; None for normal values of deviation 0.02.
     """
 
     def __init__(
-        self, filters: int, kernel_size: int, strides: int = 1, *, padding: str = "same", initializer=None, **kwargs
+        self,
+        filters: int,
+        kernel_size: int,
+        strides: int = 1,
+        *,
+        padding: str = "same",
+        mode: str = "constant",
+        initializer=None,
+        **kwargs,
     ):
         super().__init__(**kwargs)
-        self.filters, self.kernel_size, self.strides, self.padding = filters, kernel_size, strides, padding
+        self.filters, self.kernel_size, self.strides = filters, kernel_size, strides
+        self.padding, self.mode = padding, mode
         self.initializer = keras.initializers.get(initializer or keras.initializers.RandomNormal(stddev=0.02))
 
     def build(self, input_shape):
@@ -229,7 +275,7 @@ class SpectralConv2D(keras.layers.Layer):
         sigma = ops.sum(ops.matmul(v, matrix) * u)
         if training:
             self.u.assign(ops.stop_gradient(u))
-        padded = pad(x, self.kernel_size, self.padding, mode="constant")
+        padded = pad(x, self.kernel_size, self.padding, self.mode)
         return ops.conv(padded, ops.cast(kernel / sigma, x.dtype), strides=self.strides, padding="valid")
 
     def compute_output_shape(self, input_shape):
@@ -238,7 +284,7 @@ class SpectralConv2D(keras.layers.Layer):
         return (batch, *sides, self.filters)
 
     def get_config(self):
-        names = ("filters", "kernel_size", "strides", "padding")
+        names = ("filters", "kernel_size", "strides", "padding", "mode")
         settings = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **settings, "initializer": keras.initializers.serialize(self.initializer)}
 
@@ -283,3 +329,17 @@ class ConvBlock(keras.layers.Layer):
     def from_config(cls, config):
         parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in ("conv", "norm")}
         return cls(parts["conv"], parts["norm"], **config)
+
+
+@keras.saving.register_keras_serializable(package="animegan_tf")
+class ConditionedBlock(ConvBlock):
+    """ConvBlock whose norm is steered by a condition: [B, H, W, C], [B, N] -> [B, H/strides, W/strides, filters].
+
+    A skip connection is added before the norm, so that the condition decides on the statistics of the sum and the
+    skip brings none of its own.
+    """
+
+    def call(self, x, condition, skip=None):
+        x = self.conv(x) if skip is None else self.conv(x) + skip
+        x = self.norm(x, condition)
+        return leaky_relu(x) if self.activate else x

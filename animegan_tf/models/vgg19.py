@@ -33,10 +33,13 @@ class VGG19Features(keras.layers.Layer):
     Args:
       names: wanted layers, `blockI_convJ` or `blockI_reluJ`; none gives an empty dict.
       weights: convolution name -> (kernel [3, 3, Cin, Cout], bias [Cout]), from `read_weights`.
+      scale: the features are multiplied by it. The network takes levels of 0 to 255; systems whose weights are given
+        for pictures of unit variance, as PyTorch's VGG19 takes them, need 1 / 57.4 (ImageNet's deviation, 0.225 x 255).
     """
 
-    def __init__(self, names: tuple[str, ...], weights: Weights, **kwargs):
+    def __init__(self, names: tuple[str, ...], weights: Weights, scale: float = 1.0, **kwargs):
         super().__init__(trainable=False, **kwargs)
+        self.scale = scale
         self.wanted = tuple(dict.fromkeys(names))
         self.convolutions = needed_layers(self.wanted)
         self._given = {name: weights[name] for name in self.convolutions}
@@ -63,11 +66,13 @@ class VGG19Features(keras.layers.Layer):
             found[name] = x
             x = ops.relu(x)
             found[name.replace("conv", "relu")] = x
-        return {name: found[name] for name in self.wanted}
+        return {name: found[name] if self.scale == 1.0 else found[name] * self.scale for name in self.wanted}
 
 
-def build_vgg19(names: tuple[str, ...], source: str) -> VGG19Features:
+def build_vgg19(names: tuple[str, ...], source: str, scale: float = 1.0) -> VGG19Features:
     """Returns the extractor of `names` with weights from `source`: imagenet, random, or an .npz / .h5 file.
+
+    `scale`: see VGG19Features.
 
     Raises:
       ConfigError: unknown layer, unreadable source, or a source without a layer that is needed.
@@ -81,7 +86,7 @@ def build_vgg19(names: tuple[str, ...], source: str) -> VGG19Features:
         weights = _downloaded_weights(needed)
     else:
         weights = read_weights(Path(source), needed)
-    features = VGG19Features(names, weights, name="vgg19")
+    features = VGG19Features(names, weights, scale, name="vgg19")
     features.build((None, None, None, 3))
     return features
 

@@ -1,4 +1,6 @@
-"""Runs one model file of a style: TFLite (the default), ONNX or SavedModel, behind one method.
+"""Runs one model file of a style: TFLite (the default), ONNX or SavedModel, behind the same methods.
+
+A style's generator makes the picture; a style that follows a style picture also has an encoder, which makes its code.
 
 A backend is chosen by name from `BACKENDS`; a new one is one class here. The packages behind them are imported
 when a model is loaded, so that each user needs only the one in use.
@@ -10,7 +12,7 @@ import abc
 import importlib
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar, TypeVar
@@ -19,14 +21,19 @@ import numpy as np
 
 from animegan_tf.errors import AnimeganError, MissingExtraError, StyleError, UnknownNameError, UsageError
 from animegan_tf.images import to_float, to_uint8
-from animegan_tf.manifest import Manifest, verify_file
+from animegan_tf.manifest import Manifest, ModelFile, verify_file
 from animegan_tf.native import load_tensorflow, silent_stderr
 
 Item = TypeVar("Item")
 
 
 def load_backend(
-    name: str, folder: Path, manifest: Manifest, precision: str | None = None, threads: int | None = None
+    name: str,
+    folder: Path,
+    manifest: Manifest,
+    precision: str | None = None,
+    threads: int | None = None,
+    role: str = "generator",
 ) -> Backend:
     """Returns the backend `name`, with the model file of the style `folder` verified and loaded.
 
@@ -36,21 +43,32 @@ def load_backend(
       manifest: says which file to load and what its SHA-256 is.
       precision: 'float32' or 'float16' (of the stored weights); None takes float32 where there is a choice.
       threads: CPU threads; None takes all. TensorFlow's are set for the whole process, so 'saved_model' ignores it.
+      role: 'generator', for `run` and `run_pixels`, or 'style_encoder', for `encode`.
 
     Raises:
       UnknownNameError: no such backend.
-      UsageError: the style has no file for this backend and precision.
+      UsageError: the style has no file for this backend, precision and role.
       MissingExtraError: the backend's package is not installed.
-      StyleError: the file is missing, changed or cannot be loaded.
+      StyleError: the file is missing, changed, cannot be loaded, or its inputs are not what the manifest says.
     """
     if name not in BACKENDS:
         raise UnknownNameError("backend", name, BACKENDS)
-    file = manifest.find(name, precision)
+    file = find_file(name, manifest, precision, role)
     if file is None:
-        wanted = f"{name} file of precision {precision}" if precision else f"{name} file"
-        has = ", ".join(f"{f.format} {f.precision}" for f in manifest.files) or "none"
+        kind = "file" if role == "generator" else f"{role.replace('_', ' ')} file"
+        wanted = f"{name} {kind} of precision {precision}" if precision else f"{name} {kind}"
+        has = ", ".join(f"{f.format} {f.precision}" for f in manifest.files if f.role == role) or "none"
         raise UsageError(f"Style {manifest.name!r} has no {wanted}: its files are {has}.")
-    return BACKENDS[name](verify_file(folder, file), threads)
+    further = manifest.inputs if role == "generator" else {}
+    return BACKENDS[name](verify_file(folder, file), threads, further=further, role=role)
+
+
+def find_file(name: str, manifest: Manifest, precision: str | None = None, role: str = "generator") -> ModelFile | None:
+    """Returns the model file that backend `name` loads for `role`, float32 first; None where there is none."""
+    # A SavedModel has both roles, as two signatures; only a style that takes a code has the second.
+    if BACKENDS[name].holds_encoder and role == "style_encoder" and "code" in manifest.inputs:
+        role = "generator"
+    return manifest.find(name, precision, role)
 
 
 class Backend(abc.ABC):
@@ -62,48 +80,98 @@ class Backend(abc.ABC):
 
     format: ClassVar[str]
     takes_uint8: ClassVar[bool] = False
+    holds_encoder: ClassVar[bool] = False
 
-    def __init__(self, path: Path, threads: int | None = None):
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None = None,
+        *,
+        further: Mapping[str, Sequence[int]] | None = None,
+        role: str = "generator",
+    ):
+        """Loads `path`; `further`: the inputs besides the image, name -> shape without the batch."""
+        self._further = {name: tuple(shape) for name, shape in (further or {}).items()}
         try:
-            self._load(path, threads)
+            self._load(path, threads, role)
         except AnimeganError:
             raise
         except Exception as error:  # each runtime has its own exceptions, most of them below Exception directly
             raise StyleError(f"{path} cannot be loaded by {self.format}: {_first_line(error)}.") from error
 
-    def run(self, image: np.ndarray) -> np.ndarray:
+    def run(self, image: np.ndarray, **further: np.ndarray) -> np.ndarray:
         """Returns the stylized picture, [1, H, W, 3] float32 in [-1, 1].
 
         Args:
           image: [1, H, W, 3] float32 RGB in [-1, 1]; H and W multiples of the manifest's `size_multiple`.
+          further: the manifest's `inputs` by name, each float32 [1, n].
 
         Raises:
-          StyleError: the runtime failed (most often: not enough memory), or the result is not a picture.
+          StyleError: the runtime failed (most often: not enough memory), the result is not a picture, or `further`
+            is not what the model takes.
         """
-        return to_float(self._checked(to_uint8(image))) if self.takes_uint8 else self._checked(image)
+        if self.takes_uint8:
+            return to_float(self._stylized(to_uint8(image), further))
+        return self._stylized(image, further)
 
-    def run_pixels(self, pixels: np.ndarray) -> np.ndarray:
+    def run_pixels(self, pixels: np.ndarray, **further: np.ndarray) -> np.ndarray:
         """Returns the stylized picture, [1, H, W, 3] uint8 RGB; `pixels` likewise. Otherwise as `run`."""
-        return self._checked(pixels) if self.takes_uint8 else to_uint8(self._checked(to_float(pixels)))
+        if self.takes_uint8:
+            return self._stylized(pixels, further)
+        return to_uint8(self._stylized(to_float(pixels), further))
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns the code of a style picture, [1, n] float32; the model must be a style encoder.
+
+        Args:
+          pixels: [1, H, W, 3] uint8 RGB; H and W at least 32.
+
+        Raises:
+          StyleError: the runtime failed, or the result is not a code.
+        """
+        code = self._computed(pixels if self.takes_uint8 else to_float(pixels), {})
+        if code.ndim != 2 or len(code) != 1 or code.dtype != np.float32:
+            raise StyleError(
+                f"{self.format} made {code.dtype} {list(code.shape)} of a style picture, which is no code."
+            )
+        return code
 
     @abc.abstractmethod
-    def _load(self, path: Path, threads: int | None) -> None:
+    def _load(self, path: Path, threads: int | None, role: str) -> None:
         """Loads the file; any exception is turned into a StyleError by the caller."""
 
     @abc.abstractmethod
-    def _compute(self, image: np.ndarray) -> np.ndarray:
-        """Returns the model's output for `image`, uint8 or float32 as `takes_uint8` states."""
+    def _compute(self, image: np.ndarray, further: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Returns the model's output; `image` is uint8 or float32 as `takes_uint8` states."""
 
-    def _checked(self, image: np.ndarray) -> np.ndarray:
-        size = f"{image.shape[2]}x{image.shape[1]}"
-        try:
-            result = self._compute(image)
-        except Exception as error:
-            raise StyleError(f"{self.format} failed on a picture of {size}: {_first_line(error)}.") from error
+    def _image_input(self, shapes: Mapping[str, Sequence[int | str | None]]) -> str:
+        """Returns the name of the image among a model's inputs (name -> shape); the others must be `further`."""
+        others = {name: tuple(shape[1:]) for name, shape in shapes.items() if name in self._further}
+        images = [name for name in shapes if name not in self._further]
+        if len(images) != 1 or others != self._further:
+            found = {name: shape[1:] if len(shape) == 2 else () for name, shape in sorted(shapes.items())}
+            raise ValueError(f"its inputs are {_listed(found)} instead of {_listed({'image': (), **self._further})}")
+        return images[0]
+
+    def _stylized(self, image: np.ndarray, further: Mapping[str, np.ndarray]) -> np.ndarray:
+        # Looked at here because TFLite would go on with the values of the call before.
+        if further.keys() != self._further.keys():
+            raise StyleError(f"The model takes {_listed(self._further)}, not {', '.join(further) or 'an image alone'}.")
+        result = self._computed(image, further)
         if result.shape != image.shape:
+            size = f"{image.shape[2]}x{image.shape[1]}"
             raise StyleError(f"{self.format} made {list(result.shape)} of a picture of {size}; sizes must be equal.")
+        return result
+
+    def _computed(self, image: np.ndarray, further: Mapping[str, np.ndarray]) -> np.ndarray:
+        try:
+            result = self._compute(image, further)
+        except Exception as error:
+            size = f"{image.shape[2]}x{image.shape[1]}"
+            raise StyleError(f"{self.format} failed on a picture of {size}: {_first_line(error)}.") from error
         # A file that was converted wrongly gives NaN without any error; as uint8 it would be a black picture.
         if result.dtype != np.uint8 and not np.isfinite(result).all():
+            size = f"{image.shape[2]}x{image.shape[1]}"
             raise StyleError(f"{self.format} computed values that are no numbers for a picture of {size}.")
         return result
 
@@ -113,19 +181,28 @@ class TFLiteBackend(Backend):
 
     format = "tflite"
 
-    def _load(self, path: Path, threads: int | None) -> None:
+    def _load(self, path: Path, threads: int | None, role: str) -> None:
         litert = _import("ai_edge_litert.interpreter", "ai-edge-litert", None, "The tflite backend")
         self._lock = threading.Lock()
         self._shape: tuple[int, ...] | None = None
         self._interpreter = litert.Interpreter(os.fspath(path), num_threads=threads or os.cpu_count())
-        self._input = _only(self._interpreter.get_input_details(), "input")["index"]
+        # Converted as a signature, 'image' is called 'serving_default_image:0'.
+        inputs = {
+            detail["name"].removeprefix("serving_default_").removesuffix(":0"): detail
+            for detail in self._interpreter.get_input_details()
+        }
+        image = self._image_input({name: detail["shape_signature"].tolist() for name, detail in inputs.items()})
+        self._input = inputs[image]["index"]
+        self._index = {name: inputs[name]["index"] for name in self._further}
         self._output = _only(self._interpreter.get_output_details(), "output")["index"]
 
-    def _compute(self, image: np.ndarray) -> np.ndarray:
+    def _compute(self, image: np.ndarray, further: Mapping[str, np.ndarray]) -> np.ndarray:
         with self._lock:
             if image.shape != self._shape:
                 self._resize(image.shape)
             self._interpreter.set_tensor(self._input, image)
+            for name, values in further.items():
+                self._interpreter.set_tensor(self._index[name], values)
             self._interpreter.invoke()
             return self._interpreter.get_tensor(self._output)
 
@@ -142,36 +219,45 @@ class OnnxBackend(Backend):
 
     format = "onnx"
 
-    def _load(self, path: Path, threads: int | None) -> None:
+    def _load(self, path: Path, threads: int | None, role: str) -> None:
         onnxruntime = _import("onnxruntime", "onnxruntime", "onnx", "The onnx backend")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-        self._input = _only(self._session.get_inputs(), "input").name
+        self._input = self._image_input({item.name: item.shape for item in self._session.get_inputs()})
         _only(self._session.get_outputs(), "output")
 
-    def _compute(self, image: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {self._input: image})[0]
+    def _compute(self, image: np.ndarray, further: Mapping[str, np.ndarray]) -> np.ndarray:
+        return self._session.run(None, {self._input: image, **further})[0]
 
 
 class SavedModelBackend(Backend):
-    """SavedModel folders through TensorFlow: uint8 in and out, a GPU where TensorFlow has one, 2 s to import."""
+    """SavedModel folders through TensorFlow: uint8 in and out, a GPU where TensorFlow has one, 2 s to import.
+
+    The generator is the signature `serving_default`, the style encoder `encode_style`.
+    """
 
     format = "saved_model"
     takes_uint8 = True
+    holds_encoder = True
 
-    def _load(self, path: Path, threads: int | None) -> None:
+    def _load(self, path: Path, threads: int | None, role: str) -> None:
         tensorflow = load_tensorflow("The saved_model backend")
         self._to_tensor = tensorflow.constant
         # The model is kept because its signature holds the variables only weakly.
         self._model = tensorflow.saved_model.load(os.fspath(path))
-        self._signature = self._model.signatures["serving_default"]
-        self._input = _only(self._signature.structured_input_signature[1], "input")
+        name = "serving_default" if role == "generator" else "encode_style"
+        if name not in self._model.signatures:
+            raise ValueError(f"it has no signature {name}")
+        self._signature = self._model.signatures[name]
+        inputs = self._signature.structured_input_signature[1]
+        self._input = self._image_input({name: spec.shape.as_list() for name, spec in inputs.items()})
         self._output = _only(self._signature.structured_outputs, "output")
 
-    def _compute(self, image: np.ndarray) -> np.ndarray:
-        return self._signature(**{self._input: self._to_tensor(image)})[self._output].numpy()
+    def _compute(self, image: np.ndarray, further: Mapping[str, np.ndarray]) -> np.ndarray:
+        tensors = {name: self._to_tensor(values) for name, values in further.items()}
+        return self._signature(**{self._input: self._to_tensor(image)}, **tensors)[self._output].numpy()
 
 
 BACKENDS: dict[str, type[Backend]] = {b.format: b for b in (TFLiteBackend, OnnxBackend, SavedModelBackend)}
@@ -190,6 +276,10 @@ def _only(items: Collection[Item], kind: str) -> Item:
     if len(items) != 1:
         raise ValueError(f"the model has {len(items)} {kind}s instead of one")
     return next(iter(items))
+
+
+def _listed(shapes: Mapping[str, Sequence]) -> str:
+    return ", ".join(f"{name} {list(shape)}" if shape else name for name, shape in shapes.items()) or "an image alone"
 
 
 def _first_line(error: Exception) -> str:

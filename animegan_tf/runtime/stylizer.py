@@ -2,12 +2,17 @@
 
 Stylizer.load("hokusai")("photo.jpg")      writes photo_hokusai.jpg and returns its path
 Stylizer.load("hokusai")(array)            returns an array; the same for PIL images and for bytes
+
+A style that holds several styles is told which: stylizer("photo.jpg", label="monet"); one that follows a style
+picture is given its code: stylizer("photo.jpg", code=stylizer.encode("wave.jpg")).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +32,12 @@ from animegan_tf.images import (
     write_picture,
 )
 from animegan_tf.manifest import MANIFEST_NAME, Manifest, read_manifest
-from animegan_tf.runtime.backends import Backend, load_backend
+from animegan_tf.runtime.backends import Backend, find_file, load_backend
+from animegan_tf.runtime.codes import StyleCode, model_digests, picture_name
+from animegan_tf.runtime.looks import Look, build_look
+
+ENCODER_SIDE = 512
+"""Style pictures are shrunk to this before they are encoded: a code says how it is painted, not what is on it."""
 
 _STYLES_FOLDER = Path(__file__).resolve().parent.parent / "styles"
 
@@ -78,9 +88,10 @@ def styled_name(name: str, style: str) -> str:
 class Stylizer:
     """One style, loaded and ready. Calling it returns the same kind of picture as it was given."""
 
-    def __init__(self, manifest: Manifest, backend: Backend):
+    def __init__(self, manifest: Manifest, backend: Backend, load_encoder: Callable[[], Backend] | None = None):
         self.manifest = manifest
         self.backend = backend
+        self._load_encoder = load_encoder
 
     @classmethod
     def load(
@@ -104,30 +115,82 @@ class Stylizer:
         """
         folder = find_style(style)
         manifest = read_manifest(folder)
-        return cls(manifest, load_backend(backend, folder, manifest, precision, threads))
+        loaded = load_backend(backend, folder, manifest, precision, threads)
+        if not find_file(backend, manifest, role="style_encoder"):
+            return cls(manifest, loaded)
+        # Of any precision, so that a code does not depend on the generator's.
+        encoder = functools.partial(load_backend, backend, folder, manifest, threads=threads, role="style_encoder")
+        return cls(manifest, loaded, encoder)
 
     @property
     def name(self) -> str:
         """The style's name, which is also part of the names of the files it writes."""
         return self.manifest.name
 
-    def stylize(self, pixels: np.ndarray) -> np.ndarray:
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The styles to choose from with `label`; () for a style that is one."""
+        return tuple(self.manifest.classes)
+
+    @property
+    def encodes_style(self) -> bool:
+        """Whether `encode` works: the style follows a style picture, and this backend has its encoder."""
+        return self._load_encoder is not None
+
+    def encode(self, picture: str | os.PathLike | bytes | Image.Image | np.ndarray) -> StyleCode:
+        """Returns the code of a style picture, for the argument `code`.
+
+        Args:
+          picture: a path, the bytes of a picture file, a PIL image, or [H, W, 3] uint8 RGB.
+
+        Raises:
+          UsageError: this style follows no style picture. ImageError: it cannot be read. StyleError: the model failed.
+        """
+        if self._load_encoder is None:
+            raise UsageError(f"Style {self.name} encodes no style picture (--style-image).")
+        name = picture_name(picture) if isinstance(picture, (str, os.PathLike)) else ""
+        pixels = _shrink(_read(picture, MAX_PIXELS), ENCODER_SIDE).pixels
+        values = self._encoder.encode(pad_to_multiple(pixels, 1, MINIMUM_SIDE)[None])[0]
+        return StyleCode(values, self.name, model_digests(self.manifest), name)
+
+    @functools.cached_property
+    def _encoder(self) -> Backend:
+        assert self._load_encoder is not None
+        return self._load_encoder()
+
+    def look(
+        self,
+        label: str | Mapping[str, float] | None = None,
+        code: StyleCode | None = None,
+        variation: int | None = None,
+    ) -> Look:
+        """Returns what the model's further inputs are for these choices; arguments as in a call of the stylizer.
+
+        Raises:
+          UsageError: a choice is missing, unknown, or not one that this style has.
+        """
+        return build_look(self.manifest, label, code, variation)
+
+    def stylize(self, pixels: np.ndarray, look: Look | None = None) -> np.ndarray:
         """Returns the stylized picture, [H, W, 3] uint8 RGB, the same size as `pixels`, of any size.
 
         Args:
           pixels: [H, W, 3] uint8 RGB.
+          look: of this style, see the method; None for a style without choices.
 
         Raises:
-          UsageError: another shape or dtype. StyleError: the model failed on it. ImageError: not enough memory.
+          UsageError: another shape or dtype, or no look where one is needed.
+          StyleError: the model failed on it. ImageError: not enough memory.
         """
         _check_pixels(pixels)
+        further = (look or self.look()).inputs
         height, width = pixels.shape[:2]
         try:
             if self.backend.takes_uint8:  # a SavedModel pads by itself, whoever serves it
-                return self.backend.run_pixels(pixels[None])[0]
+                return self.backend.run_pixels(pixels[None], **further)[0]
             margin = self.manifest.margin
             padded = pad_to_multiple(pixels, self.manifest.size_multiple, MINIMUM_SIDE, margin)
-            styled = self.backend.run_pixels(padded[None])[0]
+            styled = self.backend.run_pixels(padded[None], **further)[0]
         except MemoryError:
             raise ImageError(f"Not enough memory for a {width}x{height} picture: limit its size (max_side).") from None
         return np.ascontiguousarray(styled[margin : margin + height, margin : margin + width])
@@ -136,6 +199,9 @@ class Stylizer:
         self,
         image: str | os.PathLike | bytes | Image.Image | np.ndarray,
         *,
+        label: str | Mapping[str, float] | None = None,
+        code: StyleCode | None = None,
+        variation: int | None = None,
         strength: float = 1.0,
         max_side: int | None = None,
         output: str | os.PathLike | None = None,
@@ -148,9 +214,13 @@ class Stylizer:
           image: a path (a file is written, its path returned), the bytes of a picture file (the same format
             returned, PNG for GIF), a PIL image (RGB returned, RGBA when it had alpha), or [H, W, 3] uint8 RGB.
             Files and PIL images come out upright, with ICC profile, EXIF and alpha where the format has them.
+          label: for a style that holds several: one of `classes`, or a blend such as {"monet": 0.7, "hokusai": 0.3}.
+          code: for a style that follows a style picture: what `encode` made of it.
+          variation: seed of another way to paint it, for a style that has such; None is the plain one.
           strength: 0 is the photo, 1 the style, between them a linear blend.
           max_side: the long side is shrunk to this before stylizing; pictures are never enlarged.
-          output: for a path only: the file to write; None writes `<stem>_<style><suffix>` beside the picture.
+          output: for a path only: the file to write; None writes `<stem>_<style><suffix>` beside the picture, the
+            style followed by the label or the name of the code: photo_scenes-monet.jpg.
           overwrite: whether an existing file may be replaced.
           max_pixels: larger files (and bytes) are refused before decoding.
 
@@ -160,24 +230,34 @@ class Stylizer:
           StyleError: the model failed on it.
         """
         _check_options(strength, max_side)
+        look = self.look(label, code, variation)
         if isinstance(image, (str, os.PathLike)):
-            target = _free_target(Path(image), output, self.name, overwrite)
-            write_picture(target, self._apply(read_picture(image, max_pixels), strength, max_side))
+            target = _free_target(Path(image), output, look.name, overwrite)
+            write_picture(target, self._apply(_read(image, max_pixels), look, strength, max_side))
             return target
         if output is not None:
             raise UsageError("output is for a picture given by its path; other kinds are returned, not written.")
+        picture = self._apply(_read(image, max_pixels), look, strength, max_side)
         if isinstance(image, (bytes, bytearray, memoryview)):
-            picture = self._apply(read_picture(bytes(image), max_pixels), strength, max_side)
             return encode_picture(picture, picture.suffix)
-        if isinstance(image, Image.Image):
-            return to_pil(self._apply(from_pil(image), strength, max_side))
-        _check_pixels(image)
-        return self._apply(Picture(image), strength, max_side).pixels
+        return to_pil(picture) if isinstance(image, Image.Image) else picture.pixels
 
-    def _apply(self, picture: Picture, strength: float, max_side: int | None) -> Picture:
+    def _apply(self, picture: Picture, look: Look, strength: float, max_side: int | None) -> Picture:
         picture = _shrink(picture, max_side)
-        styled = self.stylize(picture.pixels)
+        styled = self.stylize(picture.pixels, look)
         return dataclasses.replace(picture, pixels=_blend(picture.pixels, styled, strength))
+
+
+def _read(image: object, max_pixels: int) -> Picture:
+    if isinstance(image, (str, os.PathLike)):
+        return read_picture(image, max_pixels)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return read_picture(bytes(image), max_pixels)
+    if isinstance(image, Image.Image):
+        return from_pil(image)
+    _check_pixels(image)
+    assert isinstance(image, np.ndarray)
+    return Picture(image)
 
 
 def _check_options(strength: float, max_side: int | None) -> None:

@@ -115,11 +115,16 @@ class Scalars(StepCallback):
 
 
 class SampleGrids(StepCallback):
-    """run_dir/samples/step-XXXXXXXX.jpg: fixed photos in the upper row, the generator's pictures below."""
+    """run_dir/samples/step-XXXXXXXX.jpg: fixed photos in the upper row, the generator's pictures in rows below.
 
-    def __init__(self, run_dir: Path, photos: np.ndarray, *, every: int, last_step: int):
+    photos: [N, S, S, 3] float32 in [-1, 1]. conditions: one row for each: a batch of one that says the style of a
+    conditional generator (see Generator.condition), {} for others; a style picture in it is shown in front of its row.
+    """
+
+    def __init__(self, run_dir: Path, photos: np.ndarray, conditions: list[dict], *, every: int, last_step: int):
         super().__init__()
-        self.folder, self.photos, self.every, self.last_step = run_dir / "samples", photos, every, last_step
+        self.folder, self.photos, self.conditions = run_dir / "samples", photos, conditions
+        self.every, self.last_step = every, last_step
 
     def on_step(self, step, logs):
         if step % self.every == 0 or step == self.last_step:
@@ -127,11 +132,22 @@ class SampleGrids(StepCallback):
 
     def write(self, step: int) -> None:
         """Writes the grid of `step`."""
-        network = self.model.best_generator
-        stylized = [ops.convert_to_numpy(network(photo[None], training=False))[0] for photo in self.photos]
-        rows = [images.to_uint8(np.concatenate(list(row), axis=1)) for row in (self.photos, stylized)]
+        rows = [list(self.photos), *(self._row(condition) for condition in self.conditions)]
+        if any("anime" in condition for condition in self.conditions):
+            fronts = [np.ones_like(self.photos[0]), *(self._front(condition) for condition in self.conditions)]
+            rows = [[front, *row] for front, row in zip(fronts, rows, strict=True)]
         self.folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.concatenate(rows)).save(self.folder / f"step-{step:08d}.jpg", quality=92)
+        grid = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+        Image.fromarray(images.to_uint8(grid)).save(self.folder / f"step-{step:08d}.jpg", quality=92)
+
+    def _row(self, condition: dict) -> list[np.ndarray]:
+        network = self.model.best_generator
+        further = network.condition(condition)
+        return [ops.convert_to_numpy(network(photo[None], **further, training=False))[0] for photo in self.photos]
+
+    def _front(self, condition: dict) -> np.ndarray:
+        picture = Image.fromarray(images.to_uint8(condition["anime"][0]))
+        return images.to_float(np.asarray(picture.resize(self.photos.shape[1:3])))
 
 
 class Checkpoints(StepCallback):

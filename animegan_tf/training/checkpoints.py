@@ -100,17 +100,11 @@ def _assign(trainer: Trainer, arrays: dict[str, np.ndarray], folder: Path) -> No
 
 def _variables(trainer: Trainer) -> dict:
     """Returns name -> variable for all that changes; names are stable while the architecture is."""
-    parts = {
-        "generator": trainer.generator,
-        "discriminator": trainer.discriminator,
-        "averaged": trainer.averaged,
-        "generator_optimizer": trainer.generator_optimizer,
-        "discriminator_optimizer": trainer.discriminator_optimizer,
-    }
     named = {
         f"{part}/{position:03d}": variable
-        for part, owner in parts.items()
+        for part, owner in trainer.parts.items()
         if owner is not None
         for position, variable in enumerate(owner.variables)
     }
-    return {"step": trainer.step, **named}
+    strengths = {f"strength/{side}": variable for side, variable in trainer.strengths.items()}
+    return {"step": trainer.step, **strengths, **named}

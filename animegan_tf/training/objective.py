@@ -18,21 +18,36 @@ from animegan_tf.losses.adversarial import ADVERSARIAL_LOSSES
 
 Terms = dict[str, Any]
 _KINDS = ("anime", "stylized", "gray", "smooth")
+_PIXEL_TERMS = ("color", "chroma", "tv", "flat", "edge", "landmark", "output")
 
 
 def feature_names(config: TrainConfig) -> tuple[str, ...]:
     """Returns the VGG19 layers this configuration needs; empty when no term does."""
-    content = (config.content_layer,) if config.content_weight else ()
-    return tuple(dict.fromkeys(content + (config.style_layers if config.gram_weight else ())))
+    weights = (config.content_weight, config.feature_weight, config.photo_region_weight, config.region_weight)
+    names = (config.content_layer,) * any((*weights, config.revision_feature_weight))
+    names += config.perceptual_layers * bool(config.perceptual_weight)
+    return tuple(dict.fromkeys(names + config.style_layers * bool(config.gram_weight)))
+
+
+def stream_names(config: TrainConfig) -> tuple[str, ...]:
+    """Returns what the terms need of a batch besides the pictures that every batch holds."""
+    wanted = {
+        "face": config.landmark_weight,
+        "teacher": config.output_weight or config.feature_weight,
+        "photo_regions": config.photo_region_weight,
+    }
+    return tuple(name for name, weight in wanted.items() if weight)
 
 
 class Objective:
     """The terms of one configuration.
 
+    Batches are those of data/pipeline.py: streams by name.
+
     Args:
       config: weights and kinds of all terms.
       features: image [B, H, W, 3] in [-1, 1] -> {layer: features} of `feature_names(config)`, see VGG19Features.
-      style_grams: for gram_target=set: layer -> mean Gram matrix [1, C, C] float32, from `mean_grams`.
+      style_grams: for gram_target=set: layer -> mean Gram matrix of each class [K, C, C] float32, from `mean_grams`.
     """
 
     def __init__(self, config: TrainConfig, features: Callable, style_grams: dict[str, np.ndarray] | None = None):
@@ -40,56 +55,52 @@ class Objective:
         self.adversarial = ADVERSARIAL_LOSSES[config.adversarial_loss]
 
     def targets(self, batch: dict[str, Any], pretraining: bool = False) -> dict[str, Any]:
-        """Returns the constants of one step: the photo's content features and the style's Gram matrices.
+        """Returns the constants of one step: features of photo and teacher, and the style's Gram matrices.
 
-        Call it outside the gradient tape. Photo and style picture pass through VGG19 as one batch where both are
-        needed; pre-training needs the photo alone.
+        Call it outside the gradient tape. All pictures pass through VGG19 as one batch; pre-training needs the photo
+        alone. 'photo' and 'teacher': {layer: features}; 'grams': {layer: [B, C, C], or [1, C, C] for a whole set}.
         """
-        config, targets = self.config, {}
-        style_key = "anime_gray" if config.gram_picture == "gray" else "anime"
+        config = self.config
         style = bool(config.gram_weight) and not pretraining
-        own_style = style and config.gram_target == "batch"
-        pictures = [batch["photo"]] * bool(config.content_weight) + [batch[style_key]] * own_style
-        if pictures:
-            found = self.features(ops.concatenate(pictures, axis=0))
-            count = ops.shape(batch["photo"])[0]
-            if config.content_weight:
-                targets["content"] = found[config.content_layer][:count]
-            if own_style:
-                targets["grams"] = {name: perceptual.gram_matrix(found[name][-count:]) for name in config.style_layers}
-        if style and not own_style:
-            targets["grams"] = self.style_grams
-        return targets
+        wanted = {
+            "photo": batch["photo"] if config.content_weight or config.perceptual_weight else None,
+            "teacher": batch["teacher"] if config.feature_weight and not pretraining else None,
+            "style": self._style_picture(batch) if style and config.gram_target == "batch" else None,
+        }
+        found = self._features_of({name: picture for name, picture in wanted.items() if picture is not None})
+        if style:
+            own = found.pop("style", None)
+            found["grams"] = self._grams(own) if own else self._set_grams(batch)
+            if self._has_classes:
+                found["label"] = ops.cast(batch["label"], "float32")
+        return found
 
     def pretrain_terms(self, stylized, targets: dict[str, Any]) -> Terms:
         """Returns the content term alone, the generator's objective during pre-training."""
         return {"content": self._content(self.features(stylized), targets)}
 
-    def generator_terms(self, photo, stylized, targets: dict[str, Any], logits) -> Terms:
+    def generator_terms(self, batch: dict[str, Any], stylized, targets: dict[str, Any], logits) -> Terms:
         """Returns the generator's weighted terms.
 
         Args:
-          photo, stylized: [B, H, W, 3] float in [-1, 1].
+          batch: the streams.
+          stylized: [B, H, W, 3] float in [-1, 1].
           targets: from `targets`.
-          logits: the discriminator's, on `stylized`; None without a discriminator.
+          logits: the discriminator's on `stylized`, one map or a list; None without a discriminator.
         """
         config, terms = self.config, {}
         found = self.features(stylized)
         if logits is not None:
-            terms["adversarial"] = config.adversarial_weight * self.adversarial.generator(logits)
+            terms["adversarial"] = config.adversarial_weight * mean_over(logits, self.adversarial.generator)
         if config.content_weight:
             terms["content"] = self._content(found, targets)
+        if config.perceptual_weight:
+            terms["perceptual"] = self._perceptual(found, targets)
+        if config.feature_weight:
+            terms["feature"] = config.feature_weight * self._layer_loss(targets["teacher"], found)
         if config.gram_weight:
             terms["gram"] = self._gram(found, targets)
-        if config.color_weight:
-            terms["color"] = config.color_weight * pixel.color(photo, stylized)
-        if config.chroma_weight:
-            terms["chroma"] = config.chroma_weight * pixel.chroma_contrast(photo, stylized)
-        if config.tv_weight:
-            terms["tv"] = config.tv_weight * pixel.total_variation(stylized)
-        if config.flat_weight:
-            terms["flat"] = config.flat_weight * pixel.flat_variation(photo, stylized)
-        return terms
+        return terms | self._pixel_terms(batch, stylized)
 
     def discriminator_pictures(self, batch: dict[str, Any], stylized) -> tuple[list[str], Any]:
         """Returns the kinds of pictures with a weight, and those pictures as one batch [K*B, H, W, 3] in that order."""
@@ -99,38 +110,104 @@ class Objective:
         return kinds, ops.concatenate([ops.cast(pictures[kind], "float32") for kind in kinds], axis=0)
 
     def discriminator_terms(self, kinds: list[str], logits) -> Terms:
-        """Returns the discriminator's weighted terms; `logits` [K*B, h, w, 1] in the order of `kinds`.
+        """Returns the discriminator's weighted terms; `logits` [K*B, h, w, 1], or a list, in the order of `kinds`.
 
         Source: AnimeGAN, eq. 9: anime is real; stylized, grey anime and edge-smoothed grey anime are fake.
         """
+        maps = [ops.split(part, len(kinds), axis=0) for part in as_list(logits)]
         terms = {}
-        for kind, part in zip(kinds, ops.split(logits, len(kinds), axis=0), strict=True):
+        for position, kind in enumerate(kinds):
             loss = self.adversarial.real if kind == "anime" else self.adversarial.fake
             weight = self.config.discriminator_weight * getattr(self.config, f"discriminator_{kind}_weight")
-            terms[kind] = weight * loss(part)
+            terms[kind] = weight * mean_over([part[position] for part in maps], loss)
         return terms
 
+    def _pixel_terms(self, batch, stylized, names: tuple[str, ...] = _PIXEL_TERMS) -> Terms:
+        config, photo = self.config, batch["photo"]
+        losses = {
+            "color": lambda: pixel.COLOR_LOSSES[config.color_loss](photo, stylized),
+            "chroma": lambda: pixel.chroma_contrast(photo, stylized),
+            "tv": lambda: pixel.total_variation(stylized),
+            "flat": lambda: pixel.flat_variation(photo, stylized),
+            "edge": lambda: pixel.edge(photo, stylized),
+            "landmark": lambda: pixel.landmark(photo, stylized, batch["face"]),
+            "output": lambda: pixel.l1(batch["teacher"], stylized),
+        }
+        weights = {name: getattr(config, f"{name}_weight") for name in names}
+        return {name: weight * losses[name]() for name, weight in weights.items() if weight}
+
+    def _style_picture(self, batch):
+        return batch["anime_gray" if self.config.gram_picture == "gray" else "anime"]
+
+    def _features_of(self, pictures: dict[str, Any]) -> dict[str, Any]:
+        if not pictures:
+            return {}
+        found = self.features(ops.concatenate([ops.cast(p, "float32") for p in pictures.values()], axis=0))
+        parts = {layer: ops.split(values, len(pictures), axis=0) for layer, values in found.items()}
+        return {name: {layer: part[k] for layer, part in parts.items()} for k, name in enumerate(pictures)}
+
+    def _layer_loss(self, target, found):
+        name = self.config.content_layer
+        return perceptual.CONTENT_LOSSES[self.config.content_loss](target[name], found[name])
+
     def _content(self, found, targets):
-        loss = perceptual.CONTENT_LOSSES[self.config.content_loss]
-        return self.config.content_weight * loss(targets["content"], found[self.config.content_layer])
+        return self.config.content_weight * self._layer_loss(targets["photo"], found)
+
+    def _perceptual(self, found, targets):
+        names = self.config.perceptual_layers
+        return self.config.perceptual_weight * sum(perceptual.l1(targets["photo"][name], found[name]) for name in names)
 
     def _gram(self, found, targets):
-        loss = perceptual.GRAM_LOSSES[self.config.gram_loss]
-        names = self.config.style_layers
-        total = sum(loss(targets["grams"][name], self._gram_matrix(found[name])) for name in names)
-        return self.config.gram_weight / len(names) * total
+        config = self.config
+        loss, grams = perceptual.GRAM_LOSSES[config.gram_loss], self._grams(found)
+        if config.gram_target == "set":
+            grams = {name: self._together(gram, targets) for name, gram in grams.items()}
+        weights = zip(config.style_layers, config.style_layer_weights, strict=True)
+        return config.gram_weight * sum(weight * loss(targets["grams"][name], grams[name]) for name, weight in weights)
 
-    def _gram_matrix(self, features):
-        gram = perceptual.gram_matrix(features)
-        # One picture need not have the mean palette of a whole style set; the pictures together should.
-        return ops.mean(gram, axis=0, keepdims=True) if self.config.gram_target == "set" else gram
+    def _together(self, grams, targets):
+        """Returns the mean [1, C, C] over the batch; with labels [B, C, C], over the pictures of the same class.
+
+        One picture need not have the mean palette of a whole style set; the pictures together should.
+        """
+        if not self._has_classes:
+            return ops.mean(grams, axis=0, keepdims=True)
+        alike = ops.matmul(targets["label"], ops.transpose(targets["label"]))
+        return ops.einsum("ab,bcd->acd", alike / ops.sum(alike, axis=1, keepdims=True), grams)
+
+    def _grams(self, found):
+        centered = self.config.gram_centered
+        return {name: perceptual.gram_matrix(found[name], centered=centered) for name in self.config.style_layers}
+
+    @property
+    def _has_classes(self) -> bool:
+        return any(len(grams) > 1 for grams in (self.style_grams or {}).values())
+
+    def _set_grams(self, batch):
+        if not self._has_classes:
+            return self.style_grams
+        return {name: ops.einsum("bk,kcd->bcd", batch["label"], grams) for name, grams in self.style_grams.items()}
 
 
-def mean_grams(features: Callable, names: tuple[str, ...], pictures: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+def as_list(logits) -> list:
+    """Returns the maps of a discriminator of one scale or of several."""
+    return list(logits) if isinstance(logits, list | tuple) else [logits]
+
+
+def mean_over(logits, loss: Callable):
+    """Returns loss(map), averaged over the maps of `logits`."""
+    maps = as_list(logits)
+    return sum(loss(part) for part in maps) / len(maps)
+
+
+def mean_grams(
+    features: Callable, names: tuple[str, ...], pictures: Iterable[np.ndarray], *, centered: bool = False
+) -> dict[str, np.ndarray]:
     """Returns layer -> mean Gram matrix [1, C, C] float32 over batches of style pictures [B, H, W, 3] in [-1, 1]."""
     grams: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for batch in pictures:
         found = features(batch)
         for name in names:
-            grams[name].append(ops.convert_to_numpy(perceptual.gram_matrix(found[name])).mean(0, keepdims=True))
-    return {name: np.mean(parts, axis=0) for name, parts in grams.items()}
+            gram = perceptual.gram_matrix(found[name], centered=centered)
+            grams[name].append(ops.convert_to_numpy(gram))
+    return {name: np.concatenate(parts).mean(0, keepdims=True) for name, parts in grams.items()}

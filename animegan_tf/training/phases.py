@@ -1,4 +1,8 @@
-"""The schedule of a run in steps: pre-training, then training, with their learning rates."""
+"""The schedule of a run in steps: who learns, at which size, and at which learning rate.
+
+Two schedules lie over each other. Stages: the discriminator alone, the generator on its content term, both.
+Sizes: progressive growing from a small side to the full one, each new size faded in.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,57 @@ from keras import ops
 
 from animegan_tf.config import TrainConfig
 
+STAGES = ("discriminator", "pretrain", "train")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps `first` to `end` - 1 of a run, in which nothing changes that is compiled into the training step.
+
+    stage: one of STAGES. shrink: pictures are reduced by this factor. fade_first, fade_steps: from step fade_first
+    the pictures turn over fade_steps steps from those of the next smaller size into this size's; 0 steps: at once.
+    """
+
+    stage: str
+    first: int
+    end: int
+    shrink: int = 1
+    fade_first: int = 0
+    fade_steps: int = 0
+
 
 @dataclass(frozen=True)
 class Plan:
-    """steps_per_epoch; pretrain_steps: end of pre-training; recipe_steps: end of the recipe; last_step: of this run."""
+    """The steps of a recipe.
+
+    discriminator_steps: end of the stage in which D learns alone. pretrain_steps: end of pre-training.
+    recipe_steps: end of the recipe. last_step: of this run. sizes: see `Phase`, each with its first step.
+    """
 
     steps_per_epoch: int
+    discriminator_steps: int
     pretrain_steps: int
     recipe_steps: int
     last_step: int
+    sizes: tuple[tuple[int, int], ...] = ((0, 1),)
+    fade_steps: int = 0
 
-    def phases_from(self, step: int) -> list[tuple[bool, int, int]]:
-        """Returns the (pretraining, first step, end step) still to run after `step` finished steps."""
-        spans = ((True, 0, self.pretrain_steps), (False, self.pretrain_steps, self.last_step))
-        cut = ((pretraining, max(first, step), min(end, self.last_step)) for pretraining, first, end in spans)
-        return [phase for phase in cut if phase[1] < phase[2]]
+    def phases_from(self, step: int) -> list[Phase]:
+        """Returns the phases still to run after `step` finished steps."""
+        ends = (self.discriminator_steps, self.pretrain_steps, self.recipe_steps)
+        cuts = sorted({0, *ends, *(first for first, _ in self.sizes)})
+        phases = []
+        for first, end in zip(cuts, [*cuts[1:], self.recipe_steps], strict=True):
+            first, end = max(first, step), min(end, self.last_step)
+            if first < end:
+                stage = STAGES[sum(first >= border for border in ends[:2])]
+                phases.append(Phase(stage, first, end, *self._size(first)))
+        return phases
+
+    def _size(self, step: int) -> tuple[int, int, int]:
+        first, shrink = max(size for size in self.sizes if size[0] <= step)
+        grown = first > 0
+        return shrink, first * grown, self.fade_steps * grown
 
 
 def make_plan(config: TrainConfig, data_steps: int) -> Plan:
@@ -32,7 +72,23 @@ def make_plan(config: TrainConfig, data_steps: int) -> Plan:
     steps = config.steps_per_epoch or data_steps
     whole = config.epochs * steps
     last = min(whole, config.max_steps) if config.max_steps else whole
-    return Plan(steps, config.pretrain_epochs * steps, whole, last)
+    before = config.discriminator_pretrain_epochs * steps
+    per_size = config.progressive_epochs * steps
+    return Plan(
+        steps_per_epoch=steps,
+        discriminator_steps=before,
+        pretrain_steps=before + config.pretrain_epochs * steps,
+        recipe_steps=whole,
+        last_step=last,
+        sizes=tuple((k * per_size, shrink) for k, shrink in enumerate(_shrinks(config))),
+        fade_steps=round(config.progressive_fade * per_size),
+    )
+
+
+def _shrinks(config: TrainConfig) -> list[int]:
+    """Returns the factors by which pictures are reduced, size after size: [4, 2, 1]; [1] without growing."""
+    largest = config.image_size // (config.progressive_start or config.image_size)
+    return [2**k for k in range(int(math.log2(largest)), -1, -1)]
 
 
 @dataclass(frozen=True)

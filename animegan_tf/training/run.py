@@ -6,19 +6,19 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from animegan_tf import images
-from animegan_tf.config import TrainConfig, run_program
+from animegan_tf.config import TrainConfig, with_recipe
 from animegan_tf.errors import ConfigError, DataError, ImageError
 from animegan_tf.native import load_tensorflow
-from animegan_tf.training.run_folder import opened_run, with_run_recipe, write_recipe
+from animegan_tf.options import run_program
+from animegan_tf.training.run_folder import opened_run, with_run_classes, with_run_recipe, write_recipe
 
 PURPOSE = "Trains a generator on --photo_dir and --style_dir; start from a recipe of flags/ with --flagfile first."
-_STYLE_CROPS, _STYLE_BATCH = 96, 4
 _SAMPLE_COUNT = 6
 _SAMPLE_SIDE = 256
 
@@ -33,7 +33,11 @@ class Outcome:
     stopped: bool
 
 
-def train(config: TrainConfig, batches: Callable[[int], Iterable] | None = None) -> Outcome:
+def train(
+    config: TrainConfig,
+    batches: Callable[[int], Iterable] | None = None,
+    teacher: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Outcome:
     """Trains as `config` says and returns how it ended.
 
     Args:
@@ -41,6 +45,7 @@ def train(config: TrainConfig, batches: Callable[[int], Iterable] | None = None)
       batches: in place of tf.data over the folders: number of the first batch -> endless iterable of dicts of photo,
         anime, anime_gray, anime_smooth, [B*K, S, S, 3] float32 in [-1, 1]; called once a phase. The folders are
         still needed for the length of an epoch, the sample grids and gram_target=set.
+      teacher: for distillation: [S, S, 3] uint8 RGB -> the same; called by several threads at once.
 
     Raises:
       ConfigError, DataError, CheckpointError, TrainingError: each one sentence.
@@ -49,13 +54,17 @@ def train(config: TrainConfig, batches: Callable[[int], Iterable] | None = None)
     with opened_run(config) as run_dir:
         _prepare_keras(config)
         from animegan_tf.data.pipeline import user_errors
+        from animegan_tf.training.build import build_trainer, samples_of
         from animegan_tf.training.phases import make_plan
 
-        samples = _build_samples(config)
+        config = with_run_classes(config, run_dir)
+        samples = samples_of(config, teacher)
+        if "label" in samples.extras:  # an empty --classes is decided now, and kept in the run's recipe
+            config = replace(config, classes=samples.classes)
         photos = _sample_photos(config)
         plan = make_plan(config, samples.epoch_steps(config.batch_size * config.discriminator_steps))
         with user_errors(samples):
-            trainer = _build_trainer(config, samples, plan)
+            trainer = build_trainer(config, samples, plan)
             first_step = _resume(trainer, run_dir) if config.resume else 0
             if not config.resume:
                 write_recipe(config, run_dir)
@@ -68,8 +77,14 @@ def train(config: TrainConfig, batches: Callable[[int], Iterable] | None = None)
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of `animegan-train` and tools/train.py; returns the exit code."""
-    argv = sys.argv[1:] if argv is None else argv
-    return run_program(TrainConfig, _run, program="animegan-train", purpose=PURPOSE, argv=with_run_recipe(argv))
+    return run_program(
+        TrainConfig,
+        _run,
+        program="animegan-train",
+        purpose=PURPOSE,
+        argv=argv,
+        prepare=lambda argv: with_recipe(with_run_recipe(argv)),
+    )
 
 
 def _run(config: TrainConfig) -> None:
@@ -105,69 +120,6 @@ def _prepare_keras(config: TrainConfig) -> None:
     keras.utils.set_random_seed(config.seed)
 
 
-def _build_samples(config: TrainConfig):
-    from animegan_tf.data.augment import Augmentation
-    from animegan_tf.data.pipeline import build_samples
-
-    def augmentation(stream: str) -> Augmentation:
-        low, high = getattr(config, f"{stream}_crop_min"), getattr(config, f"{stream}_crop_max")
-        return Augmentation(config.image_size, low, high, config.flip, config.brightness, config.contrast)
-
-    return build_samples(
-        photo_dir=Path(config.photo_dir),
-        style_dir=Path(config.style_dir),
-        smooth_dir=Path(config.smooth_dir) if config.smooth_dir else None,
-        photo_augmentation=augmentation("photo"),
-        style_augmentation=augmentation("style"),
-        seed=config.seed,
-        cache_mb=config.cache_mb,
-    )
-
-
-def _build_trainer(config: TrainConfig, samples, plan):
-    from animegan_tf.models import build_discriminator, build_generator
-    from animegan_tf.training.phases import build_optimizer
-    from animegan_tf.training.trainer import Trainer
-
-    generator = build_generator(config.generator, config.generator_width)
-    discriminator = None
-    if config.adversarial:
-        discriminator = build_discriminator(config.discriminator, config.discriminator_width)
-    averaged = build_generator(config.generator, config.generator_width) if config.ema_decay else None
-    trainer = Trainer(
-        generator=generator,
-        discriminator=discriminator,
-        averaged=averaged,
-        objective=_build_objective(config, samples),
-        discriminator_steps=config.discriminator_steps,
-        ema_decay=config.ema_decay,
-    )
-    trainer.compile(
-        generator_optimizer=build_optimizer(config, "generator", plan, trainer.step),
-        discriminator_optimizer=build_optimizer(config, "discriminator", plan, trainer.step) if discriminator else None,
-        jit_compile=config.xla,
-    )
-    return trainer
-
-
-def _build_objective(config: TrainConfig, samples):
-    from animegan_tf.models.vgg19 import build_vgg19
-    from animegan_tf.training.objective import Objective, feature_names, mean_grams
-
-    features = build_vgg19(feature_names(config), config.vgg19_weights)
-    grams = None
-    if config.gram_weight and config.gram_target == "set":
-        grams = mean_grams(features, config.style_layers, _style_batches(config, samples))
-    return Objective(config, features, grams)
-
-
-def _style_batches(config: TrainConfig, samples):
-    position = 1 if config.gram_picture == "gray" else 0
-    for first in range(0, _STYLE_CROPS, _STYLE_BATCH):
-        crops = [samples.style.sample(index)[position] for index in range(first, first + _STYLE_BATCH)]
-        yield images.to_float(np.stack(crops))
-
-
 def _resume(trainer, run_dir: Path) -> int:
     from animegan_tf.training.checkpoints import restore_newest
 
@@ -180,6 +132,7 @@ def _resume(trainer, run_dir: Path) -> int:
 def _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches) -> Outcome:
     from animegan_tf.data.pipeline import build_dataset
     from animegan_tf.training import callbacks as c
+    from animegan_tf.training.build import shown_conditions
     from animegan_tf.training.checkpoints import list_checkpoints, save_checkpoint
 
     per_step = config.batch_size * config.discriminator_steps
@@ -189,16 +142,21 @@ def _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches) -
     )
     calls = [c.FiniteLosses(run_dir), stop, progress, c.Scalars(run_dir), last_logs.callback()]
     if photos is not None:
-        calls.append(c.SampleGrids(run_dir, photos, every=config.sample_every, last_step=plan.last_step))
+        shown = shown_conditions(samples, trainer.generator)
+        every, last = config.sample_every, plan.last_step
+        calls.append(c.SampleGrids(run_dir, photos, shown, every=every, last_step=last))
     every, keep = config.checkpoint_every, config.keep_checkpoints
     calls.append(c.Checkpoints(run_dir, every=every, keep=keep, last_step=plan.last_step))
     step = first_step
     with contextlib.closing(progress), stop:
-        for pretraining, first, end in plan.phases_from(first_step):
-            trainer.set_pretraining(pretraining)
+        for phase in plan.phases_from(first_step):
+            trainer.set_phase(phase)
             # Keras wants tuples from a plain iterable.
-            data = ((b,) for b in batches(first)) if batches else build_dataset(samples, per_step, start=first)
-            trainer.fit(data, steps_per_epoch=end - first, epochs=1, verbose=0, shuffle=False, callbacks=calls)
+            own = batches(phase.first) if batches else None
+            data = ((b,) for b in own) if own else build_dataset(samples, per_step, start=phase.first)
+            trainer.fit(
+                data, steps_per_epoch=phase.end - phase.first, epochs=1, verbose=0, shuffle=False, callbacks=calls
+            )
             step = progress.step
             if stop.requested:
                 break

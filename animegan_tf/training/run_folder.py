@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from animegan_tf import images
-from animegan_tf.config import TrainConfig, given_flag, read_flagfile, recipe_differences, to_flagfile
+from animegan_tf.config import TrainConfig, read_flagfile, recipe_differences
 from animegan_tf.errors import ConfigError
+from animegan_tf.options import given_flag, parse_flags, to_flagfile
 
 RECIPE_NAME = "recipe.flags"
-_PATHS = ("photo_dir", "style_dir", "smooth_dir", "sample_dir", "vgg19_weights")
+_PATHS = ("photo_dir", "style_dir", "smooth_dir", "style_weights", "landmark_dir", "sample_dir", "vgg19_weights")
 
 
 def with_run_recipe(argv: list[str]) -> list[str]:
@@ -60,6 +62,13 @@ def opened_run(config: TrainConfig) -> Iterator[Path]:
         raise
 
 
+def with_run_classes(config: TrainConfig, run_dir: Path) -> TrainConfig:
+    """Returns `config` with the classes the run was started with, where it is resumed and --classes is not given."""
+    if not config.resume or config.classes:
+        return config
+    return replace(config, classes=read_flagfile(run_dir / RECIPE_NAME).classes)
+
+
 def next_run_dir(root: Path, recipe: str) -> Path:
     """Returns the next free `root/NNNNN-recipe`."""
     taken = [int(p.name[:5]) for p in root.glob("[0-9][0-9][0-9][0-9][0-9]-*")]
@@ -69,10 +78,20 @@ def next_run_dir(root: Path, recipe: str) -> Path:
 def write_recipe(config: TrainConfig, run_dir: Path) -> None:
     """Writes run_dir/recipe.flags, paths made absolute, so that it re-runs from anywhere."""
     absolute: dict[str, Any] = {name: _absolute(getattr(config, name)) for name in _PATHS}
-    path = run_dir / RECIPE_NAME
-    header = f"The recipe of this run. Again: animegan-train --flagfile={path.absolute()} --run_dir=ANOTHER"
+    path, further = run_dir / RECIPE_NAME, _further_names(config)
+    program = "python tools/distill.py" if further else "animegan-train"
+    header = f"The recipe of this run. Again: {program} --flagfile={path.absolute()} --run_dir=ANOTHER"
     started = replace(config, **absolute, run_dir=str(run_dir.absolute()), resume=False, max_steps=0)
-    images.write_atomic(path, to_flagfile(started, header).encode())
+    text = to_flagfile(started, header)
+    if further:  # export reads the recipe, too, and knows TrainConfig alone
+        text += f"--undefok={','.join(further)}\n"
+    images.write_atomic(path, text.encode())
+
+
+def _further_names(config: TrainConfig) -> list[str]:
+    """Returns what a subclass of TrainConfig adds, such as distillation's teacher."""
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    return [field.name for field in dataclasses.fields(config) if field.name not in known]
 
 
 def _make(run_dir: Path) -> None:
@@ -88,11 +107,11 @@ def _check_same_run(config: TrainConfig, run_dir: Path) -> None:
     path = run_dir / RECIPE_NAME
     if not path.is_file():
         raise ConfigError(f"--run_dir={run_dir} holds no run to resume: it has no {RECIPE_NAME}.")
-    started = read_flagfile(path)
-    names = recipe_differences(config, started)
+    started = parse_flags(type(config), [f"--flagfile={path}"])
+    names = recipe_differences(with_run_classes(config, run_dir), started)
     if names:
         raise ConfigError(f"--run_dir={run_dir} was trained with another recipe: it differs in --{', --'.join(names)}.")
-    for name in (*_PATHS, "precision"):
+    for name in (*_PATHS, "precision", *_further_names(config)):
         before, now = getattr(started, name), getattr(config, name)
         if _absolute(now) != _absolute(before):
             print(f"animegan-train: --{name}={now} was {before} when this run started.", file=sys.stderr)

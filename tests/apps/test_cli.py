@@ -22,28 +22,6 @@ from animegan_tf.runtime import stylizer
 from animegan_tf.runtime.backends import BACKENDS
 
 
-@pytest.fixture
-def workplace(tiny_style, tmp_path, monkeypatch):
-    """Enters a folder with photos of 12x8, and 'hokusai' as the only style that ships (the tiny style's files).
-
-    a.jpg  photos/{b.png, c.gif, sub/d.jpg}  clash/{e.gif, e.png}  text.png  empty/  taken.png  w[1].png
-    """
-    for name in ("photos/sub", "clash", "empty", "styles"):
-        (tmp_path / name).mkdir(parents=True)
-    for number, name in enumerate(
-        ("a.jpg", "photos/b.png", "photos/c.gif", "photos/sub/d.jpg", "clash/e.gif", "clash/e.png", "w[1].png")
-    ):
-        Image.new("RGB", (12, 8), (20 * number, 100, 200)).save(tmp_path / name)
-    (tmp_path / "text.png").write_text("no picture")
-    (tmp_path / "taken.png").write_text("precious")
-    shutil.copytree(tiny_style, tmp_path / "styles" / "hokusai")
-    manifest = tmp_path / "styles" / "hokusai" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"tiny"', '"hokusai"'))
-    monkeypatch.setattr(stylizer, "_STYLES_FOLDER", tmp_path / "styles")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def invoke(arguments: str | list[str]):
     """Returns the result of `animegan <arguments>` run in this process."""
     arguments = arguments.split() if isinstance(arguments, str) else arguments
@@ -119,6 +97,8 @@ USAGE = [
     ("image a.jpg --max-side 0", "0 is not in the range x>=1"),
     ("image a.jpg --max-pixels 0", "0.0 is not in the range x>0"),
     ("image a.jpg --backend torch", "'torch' is not one of 'tflite', 'onnx', 'saved_model'"),
+    ("image a.jpg --variation -1", "-1 is not in the range x>=0"),
+    ("image a.jpg --variation blue", "'blue' is not a valid integer"),
 ]
 
 
@@ -139,7 +119,9 @@ def test_bad_usage_is_exit_code_2(arguments, message, workplace):
             ["image   Stylize pictures and folders of pictures.", "styles  List the styles that are installed."],
         ),
         ("image --help", ["--style NAME|DIR", "[default: hokusai]", "--max-side N", "--max-pixels MEGAPIXELS"]),
-        ("styles -h", ["--json"]),
+        ("image --help", ["--label NAME", "--style-image PICTURE[:WEIGHT]", "--style-code FILE[:WEIGHT]"]),
+        ("image --help", ["--save-code FILE", "--variation SEED"]),
+        ("styles -h", ["Usage: animegan styles [OPTIONS] [NAME|FOLDER]...", "--json"]),
     ],
 )
 def test_help_and_version(arguments, lines):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
-from animegan_tf.data.augment import Augmentation, crop_resize, flip, jitter
-from animegan_tf.errors import ConfigError
+from animegan_tf.data.augment import Augmentation, crop_resize, flip, jitter, rotate, saturate
+from animegan_tf.errors import ConfigError, MissingExtraError
 
 
 class _Draws:
@@ -104,6 +106,110 @@ def test_jitter_off_is_the_same_array():
     assert jitter(image, _Draws(0.1, 0.9), brightness=0.0, contrast=0.0) is image
 
 
+@pytest.mark.parametrize("angle", [-40.0, -7.5, 12.0, 75.0])
+@pytest.mark.parametrize("shape", [(48, 48), (40, 56)])
+def test_rotation_is_skimages_with_the_picture_reflected_beyond_its_border(angle, shape):
+    from skimage import transform
+
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    waves = [127 + 100 * np.sin(rows / 5 + columns / 7 + phase) for phase in range(3)]
+    image = np.rint(np.stack(waves, axis=-1)).astype(np.uint8)
+    turned = rotate(image, _Draws((angle / 90 + 1) / 2), degrees=90)
+    expected = transform.rotate(image, angle, order=3, mode="reflect", preserve_range=True)
+    assert turned.shape == image.shape and turned.dtype == np.uint8
+    assert np.abs(turned - expected).max() < 3  # splines there, a cubic kernel here; half a pixel off would be 12
+
+
+def test_a_quarter_turn_is_anticlockwise_and_moves_every_pixel_exactly():
+    image = _noise(9, 9)
+    np.testing.assert_array_equal(rotate(image, _Draws(1.0), degrees=90), np.rot90(image))
+    np.testing.assert_array_equal(rotate(image[..., 1], _Draws(0.0), degrees=90), np.rot90(image[..., 1], -1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (5, 2), (32, 32)])
+def test_rotation_keeps_a_flat_colour_up_to_the_corners(shape):
+    flat = np.full((*shape, 3), (10, 120, 250), np.uint8)
+    for seed in range(5):
+        np.testing.assert_array_equal(rotate(flat, np.random.default_rng(seed), degrees=180), flat)
+
+
+def test_saturation_scales_the_distance_from_the_luma():
+    image = np.array([[[200, 100, 50], [90, 90, 90], [255, 0, 0]]], np.uint8)
+    # Lumas: 0.299 * 200 + 0.587 * 100 + 0.114 * 50 = 124.2; 90; 76.245.
+    stronger = saturate(image, _Draws(1.0), amount=0.5)
+    np.testing.assert_array_equal(stronger, [[[238, 88, 13], [90, 90, 90], [255, 0, 0]]])
+    grey = saturate(image, _Draws(0.0), amount=1.0)
+    np.testing.assert_array_equal(grey, [[[124] * 3, [90] * 3, [76] * 3]])
+
+
+def test_rotation_without_opencv_names_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingExtraError, match="^Rotation needs opencv-python: pip install "):
+        rotate(_noise(4, 4), _Draws(0.9), degrees=5)
+
+
+def test_rotation_and_saturation_off_are_the_same_array():
+    image = _noise(4, 4)
+    assert rotate(image, _Draws(0.9), degrees=0.0) is image
+    assert saturate(image, _Draws(0.9), amount=0.0) is image
+
+
+def test_rotation_and_saturation_draw_last_so_that_nothing_else_moves():
+    image = _noise(64, 64)
+    arguments = {"image_size": 16, "crop_min": 0.4, "crop_max": 0.8, "flip": 0.5, "brightness": 0.1, "contrast": 0.2}
+    for seed in range(4):
+        plain = Augmentation(**arguments)(image, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        rng.random(6)
+        expected = saturate(rotate(plain, rng, degrees=30), rng, amount=0.4)
+        both = Augmentation(**arguments, rotation=30, saturation=0.4)(image, np.random.default_rng(seed))
+        np.testing.assert_array_equal(both, expected)
+        rng = np.random.default_rng(seed)
+        rng.random(7)
+        one = Augmentation(**arguments, saturation=0.4)(image, np.random.default_rng(seed))
+        np.testing.assert_array_equal(one, saturate(plain, rng, amount=0.4))
+
+
+GEOMETRY = {"image_size": 32, "crop_min": 0.6, "crop_max": 0.9, "flip": 0.5, "rotation": 40}
+
+
+def test_geometry_is_the_augmentation_without_its_colours():
+    image = _noise(50, 60)
+    for seed in range(5):
+        sample = Augmentation(**GEOMETRY)(image, np.random.default_rng(seed))
+        rich = Augmentation(**GEOMETRY, brightness=0.3, contrast=0.3, saturation=0.3)
+        for companion, expected in (
+            (image, sample),
+            (image[..., 1], sample[..., 1]),
+            (image[..., :1], sample[..., :1]),
+        ):
+            taken = rich.geometry(companion, np.random.default_rng(seed))
+            np.testing.assert_array_equal(taken, expected)
+            assert taken.flags.c_contiguous
+
+
+def _centroid(plane):
+    weights = np.where(plane > 60, plane.astype(float), 0)
+    if weights[[0, 1, -2, -1]].any() or weights[:, [0, 1, -2, -1]].any() or not weights.any():
+        return None  # cut off by the border
+    return np.array([np.average(axis, weights=weights) for axis in np.indices(plane.shape)])
+
+
+def test_a_dot_in_the_companion_stays_on_the_dot_in_the_photo():
+    rows, columns = np.mgrid[:50, :60]
+    dot = np.rint(200 * np.exp(-((rows - 21) ** 2 + (columns - 34) ** 2) / 8)).astype(np.uint8)
+    photo = np.stack([dot, dot // 2, dot], axis=-1)
+    changes = Augmentation(**GEOMETRY, brightness=0.05, contrast=0.1, saturation=0.3)
+    places = []
+    for seed in range(30):
+        here = _centroid(changes(photo, np.random.default_rng(seed))[..., 0])
+        there = _centroid(changes.geometry(dot[..., None], np.random.default_rng(seed))[..., 0])
+        if here is not None and there is not None:
+            assert abs(here - there).max() < 0.3
+            places.append(here)
+    assert len(places) > 10 and np.ptp(places, axis=0).min() > 8
+
+
 def test_switching_one_change_off_leaves_the_other_draws():
     image = _noise(64, 64)
     arguments = {"image_size": 16, "crop_min": 0.4, "crop_max": 0.8, "flip": 1.0}
@@ -128,6 +234,8 @@ def test_the_decoded_side_serves_the_smallest_crop():
         ({"crop_max": 1.1}, "crop_max=1.1"),
         ({"flip": 1.5}, "flip=1.5"),
         ({"contrast": -0.1}, "contrast=-0.1"),
+        ({"rotation": 180.5}, "rotation=180.5 must be between 0 and 180"),
+        ({"saturation": -1}, "saturation=-1"),
     ],
 )
 def test_impossible_values_are_named(values, named):

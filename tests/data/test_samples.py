@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from animegan_tf import images
-from animegan_tf.data import edges, samples
+from animegan_tf.data import edges, samples, sampling
 from animegan_tf.data.augment import Augmentation
-from animegan_tf.errors import DataError, ImageError
+from animegan_tf.errors import ConfigError, DataError, ImageError
 
 PLAIN = Augmentation(8)
 RICH = Augmentation(8, 0.5, 0.9, 0.5, 0.1, 0.2)
@@ -255,3 +255,89 @@ def test_first_readable_wraps_around_the_epoch(tmp_path):
         return path
 
     assert stream.first_readable(2, all_but) == order[0]
+
+
+def _weighted(folder, expected, seed=0, files=None):
+    frequencies = sampling.Frequencies(np.array(expected), np.zeros(len(expected), int))
+    return samples.Stream(folder, "style_dir", PLAIN, seed, "style", files=files, frequencies=frequencies)
+
+
+def test_frequencies_set_how_often_a_picture_comes_in_every_epoch(tmp_path):
+    folder = _flat_folder(tmp_path / "p", 4)
+    stream = _weighted(folder, [2.0, 1.0, 0.5, 0.5])
+    epochs = [_numbers(stream, range(4 * epoch, 4 * epoch + 4)) for epoch in range(30)]
+    assert all(sorted(epoch) in ([0, 0, 1, 2], [0, 0, 1, 3]) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 10
+    again = _weighted(folder, [2.0, 1.0, 0.5, 0.5])
+    assert _numbers(again, reversed(range(120))) == [number for epoch in epochs for number in epoch][::-1]
+    other = _weighted(folder, [2.0, 1.0, 0.5, 0.5], seed=1)
+    assert _numbers(other, range(120)) != [number for epoch in epochs for number in epoch]
+
+
+def test_only_the_given_files_are_read(tmp_path):
+    folder = _flat_folder(tmp_path / "p", 5)
+    stream = samples.Stream(folder, "style_dir", PLAIN, 0, "style", files=[folder / "01.png", folder / "03.png"])
+    assert len(stream) == 2 and set(_numbers(stream, range(6))) == {1, 3}
+
+
+def test_a_picture_that_an_epoch_lacks_stands_in_when_all_of_the_epoch_are_broken(tmp_path):
+    folder = _flat_folder(tmp_path / "p", 2)
+    (folder / "00.png").write_text("not a picture")
+    stream = _weighted(folder, [2.0, 0.0])
+    assert _numbers(stream, range(4)) == [1, 1, 1, 1]
+
+
+def test_the_source_of_a_sample_is_the_file_that_stands_in(tmp_path):
+    folder = _flat_folder(tmp_path / "p", 3)
+    _break_two(folder)
+    stream = samples.Stream(folder, "photo_dir", PLAIN, 1, "photo")
+    for index in range(5):
+        path, picture = stream.source(index)
+        assert picture[0, 0, 0] == 10 * int(path.stem)
+        np.testing.assert_array_equal(stream.sample(index), picture)
+
+
+def test_noise_is_normal_and_its_own_for_every_sample(tmp_path):
+    folder = _flat_folder(tmp_path / "p", 1)
+    stream = samples.Stream(folder, "photo_dir", PLAIN, 1, "photo")
+    noise = np.stack([stream.noise(index, 16) for index in range(500)])
+    assert noise.dtype == np.float32 and len(np.unique(noise)) > 7900
+    assert abs(noise.mean()) < 0.04 and abs(noise.std() - 1) < 0.04
+    np.testing.assert_array_equal(stream.noise(7, 16), noise[7])
+
+
+def test_salt_is_white_specks_inside_and_nothing_else(rng):
+    image = rng.integers(0, 200, (60, 50, 3), np.uint8)
+    salted = edges.add_salt(image, np.random.default_rng(0), share=0.1)
+    white = (salted == 255).all(axis=-1)
+    # 300 draws with repetition of 58 * 48 places: 2784 * (1 - (1 - 1 / 2784) ** 300) = 284.5 different ones.
+    assert abs(white.sum() - 284.5) < 15
+    assert not white[[0, -1]].any() and not white[:, [0, -1]].any()
+    assert white[1].any() and white[-2].any() and white[:, 1].any() and white[:, -2].any()
+    np.testing.assert_array_equal(salted[~white], image[~white])
+    assert edges.add_salt(image, rng, share=0.0) is image
+
+
+@pytest.mark.parametrize("with_folder", [False, True])
+def test_salt_changes_the_smooth_sample_alone(tmp_path, with_folder):
+    folder = _noise_folder(tmp_path / "s", 2)
+    smooth_dir = tmp_path / "smooth" if with_folder else None
+    if with_folder:
+        edges.smooth_folder(folder, smooth_dir, size=None, overwrite=False, progress=False)
+    plain = _style(folder, smooth_dir)
+    salted = samples.StyleSamples(plain.stream, smooth_dir, 0.2)
+    places = []
+    for index in range(4):
+        before, after = plain.sample(index), salted.sample(index)
+        np.testing.assert_array_equal(before[:2], after[:2])
+        changed = (before[2] != after[2]).any(axis=-1)
+        assert (after[2][changed] == 255).all() and 8 <= changed.sum() <= round(0.2 * 64)
+        np.testing.assert_array_equal(after, salted.sample(index))
+        places.append(changed.tobytes())
+    assert len(set(places)) == 4
+
+
+def test_an_impossible_share_of_salt_is_named(tmp_path):
+    stream = samples.Stream(_flat_folder(tmp_path / "s", 1), "style_dir", PLAIN, 0, "style")
+    with pytest.raises(ConfigError, match="smooth_salt=1.5"):
+        samples.StyleSamples(stream, None, 1.5)

@@ -1,87 +1,35 @@
-"""Exports: every format equals the network, in its own runtime; what differs never leaves the export."""
+"""Exports of a run: what the folder holds, and what differs never leaves the export."""
 
 import json
 import shutil
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pytest
 
 from animegan_tf import images
-from animegan_tf.config import TrainConfig, to_flagfile
+from animegan_tf.config import TrainConfig
 from animegan_tf.errors import CheckpointError, ConfigError, ExportError, ImageError, StyleError
 from animegan_tf.export import parity
+from animegan_tf.export.reference import stylize_pixels
 from animegan_tf.export.run import ExportOptions, export_run, main
 from animegan_tf.manifest import digest, read_manifest
-from animegan_tf.models import GENERATORS, build_generator
+from animegan_tf.models import build_generator
+from animegan_tf.options import to_flagfile
 from animegan_tf.runtime.stylizer import Stylizer
 
 # The converters' own deprecations are not ours.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
 
-def _write_run(folder, system: str, width: int, step: int = 7):
-    """Writes a run folder with a generator of random but trained-looking weights; returns the network."""
-    keras.utils.set_random_seed(1)
-    generator = build_generator(system, width)
-    random = np.random.default_rng(0)
-    for variable in generator.variables:
-        if variable.path.endswith(("gamma", "beta", "moving_mean")):
-            variable.assign_add(random.normal(0, 0.1, variable.shape))
-    checkpoint = folder / f"checkpoints/step-{step:08d}"
-    checkpoint.mkdir(parents=True)
-    generator.save_weights(checkpoint / "generator.weights.h5")
-    config = TrainConfig(recipe="test_recipe", generator=system, generator_width=width)
-    (folder / "recipe.flags").write_text(to_flagfile(config))
-    return generator
-
-
 @pytest.fixture(scope="module")
-def fast_run(tmp_path_factory):
+def fast_run(tmp_path_factory, write_run):
     """Returns (run folder, exported style folder, network) of a small fast generator."""
     root = tmp_path_factory.mktemp("export")
-    generator = _write_run(root / "run", "fast", 8)
+    generator = write_run(root / "run", "fast", 8)
     options = ExportOptions(run_dir=str(root / "run"), out=str(root / "style"), license="CC0-1.0", credits="nobody")
     export_run(options)
     return root / "run", root / "style", generator
-
-
-def _assert_all_formats_equal(out, generator):
-    """Runs each file through the runtime at the issue's two sizes and an odd one, against Keras."""
-    manifest = read_manifest(out)
-    for file in manifest.files:
-        stylizer = Stylizer.load(out, backend=file.format, precision=file.precision)
-        # In uint8 levels; rounding the weights to float16 is what moves the untrained norm-heavy networks.
-        levels = 1 if file.precision == "float32" else 7
-        for height, width in ((256, 256), (192, 320), (33, 57)):
-            picture = parity.check_picture(height, width)[0]
-            expected = parity._with_margin(generator, picture[None])[0]
-            found = stylizer(picture).astype(int)
-            difference = np.abs(found - images.to_uint8(expected))
-            assert difference.max() <= levels and difference.mean() < 0.5, (file.path, height, width)
-
-
-@pytest.mark.parametrize("system", sorted(GENERATORS))
-def test_every_generator_exports_equal_in_every_format(tmp_path, system):
-    generator = _write_run(tmp_path / "run", system, 8)
-    manifest = export_run(ExportOptions(run_dir=str(tmp_path / "run"), out=str(tmp_path / "out")))
-    assert [(f.format, f.precision) for f in manifest.files] == [
-        ("saved_model", "float32"),
-        ("tflite", "float32"),
-        ("tflite", "float16"),
-        ("onnx", "float32"),
-    ]
-    assert all(f.max_error <= parity.TOLERANCES["float32"] for f in manifest.files[1::2])
-    _assert_all_formats_equal(tmp_path / "out", generator)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("system", ["animegan", "animeganv2", "animeganv2_lite"])
-def test_published_sizes_export_equal(tmp_path, system):
-    generator = _write_run(tmp_path / "run", system, 0)
-    export_run(ExportOptions(run_dir=str(tmp_path / "run"), out=str(tmp_path / "out")))
-    _assert_all_formats_equal(tmp_path / "out", generator)
 
 
 def test_the_manifest_says_what_the_files_are(fast_run):
@@ -148,6 +96,57 @@ def test_the_averaged_weights_of_the_newest_checkpoint_are_taken(fast_run, tmp_p
     assert export_run(older).training_steps == 7
 
 
+@pytest.fixture(scope="module")
+def conditional_run(tmp_path_factory, write_run):
+    """Returns (run folder, network) of a small conditional generator with two classes."""
+    folder = tmp_path_factory.mktemp("conditional") / "run"
+    return folder, write_run(folder, "conditional", 4, ("ink", "oil"))
+
+
+def test_a_run_with_classes_becomes_a_style_with_them(conditional_run, tmp_path, monkeypatch):
+    run, generator = conditional_run
+    monkeypatch.setattr(parity, "SIZES", ((64, 64),))
+    photo = tmp_path / "photo.png"
+    images.write_picture(photo, images.Picture(parity.check_picture(40, 60)[0]))
+    out = tmp_path / "out"
+    export_run(ExportOptions(run_dir=str(run), out=str(out), formats=("tflite",), preview_photo=str(photo)))
+    manifest = read_manifest(out)
+    assert (manifest.system, manifest.inputs, manifest.classes) == ("conditional", {"label": (2,)}, ("ink", "oil"))
+    assert manifest.parameters == generator.count_params()
+    assert images.read_picture(out / "preview.jpg").pixels.shape == (40, 180, 3)
+    stylizer, picture = Stylizer.load(out), parity.check_picture(64, 64)[0]
+    expected = stylize_pixels(generator, picture, {"label": np.float32([[0, 1]])})
+    assert np.abs(stylizer(picture, label="oil").astype(int) - images.to_uint8(expected)).max() <= 1
+
+
+def test_style_pictures_are_for_styles_that_follow_one(fast_run, tmp_path, write_run):
+    picture = tmp_path / "picture.png"
+    images.write_picture(picture, images.Picture(parity.check_picture(40, 60)[0]))
+    with pytest.raises(ConfigError, match="--preview_styles needs --preview_photo"):
+        ExportOptions(run_dir="x", out="y", preview_styles=(str(picture),))
+    write_run(tmp_path / "run", "style_code", 4)
+    for run, styles in ((fast_run[0], (str(picture),)), (tmp_path / "run", ())):
+        options = ExportOptions(
+            run_dir=str(run), out=str(tmp_path / "out"), preview_photo=str(picture), preview_styles=styles
+        )
+        with pytest.raises(ConfigError, match="--preview_styles is for styles that follow a style picture"):
+            export_run(options)
+
+
+def test_a_run_that_follows_style_pictures_has_them_in_its_preview(tmp_path, write_run, monkeypatch):
+    monkeypatch.setattr(parity, "SIZES", ((64, 64),))
+    write_run(tmp_path / "run", "style_code", 4)
+    for name, size in (("photo", (40, 60)), ("style", (30, 60))):
+        images.write_picture(tmp_path / f"{name}.png", images.Picture(parity.check_picture(*size)[0]))
+    arguments = [f"--run_dir={tmp_path / 'run'}", f"--out={tmp_path / 'out'}", "--formats=tflite"]
+    arguments += [f"--preview_photo={tmp_path / 'photo.png'}", f"--preview_styles={tmp_path / 'style.png'}"]
+    assert main(arguments) == 0
+    assert images.read_picture(tmp_path / "out/preview.jpg").pixels.shape == (60, 120, 3)
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest.inputs == {"code": (64,), "noise": (16,)} and manifest.classes == ()
+    assert manifest.find("tflite", role="style_encoder").path == "style_encoder_float32.tflite"
+
+
 def test_a_file_that_differs_is_refused(fast_run, tmp_path):
     _, out, generator = fast_run
     other = build_generator("fast", 8)
@@ -170,9 +169,9 @@ def test_nan_is_a_difference(fast_run):
 def test_nan_at_the_second_size_only_is_a_difference(fast_run, monkeypatch):
     _, out, generator = fast_run
 
-    def runner(path):
-        run = parity._onnx(path)
-        return lambda image: run(image) if image.shape[1] == 256 else run(image) * np.nan
+    def runner(path, role):
+        run = parity._onnx(path, role)
+        return lambda image: run(image=image) * (1 if image.shape[1] == 256 else np.nan)
 
     monkeypatch.setitem(parity._RUNNERS, "onnx", runner)
     with pytest.raises(ExportError, match="differs from the Keras network by nan"):

@@ -18,13 +18,26 @@ def test_gram_does_not_depend_on_position(rng):
     np.testing.assert_allclose(perceptual.gram_matrix(features), perceptual.gram_matrix(shuffled), atol=1e-6)
 
 
+def test_centered_grams_are_covariances_and_ignore_a_shift(rng):
+    features = rng.normal(1.0, 1.0, (1, 4, 6, 3)).astype("float32")
+    found = perceptual.gram_matrix(features, centered=True)
+    # H W C times the Gram matrix is H W times the covariance.
+    np.testing.assert_allclose(found[0] * 3, np.cov(features.reshape(24, 3).T, bias=True), rtol=1e-4)
+    shifted = features + np.array([5, -2, 1], "float32")
+    np.testing.assert_allclose(perceptual.gram_matrix(shifted, centered=True), found, atol=1e-5)
+
+
 def test_losses_against_numpy(rng):
     a, b = rng.normal(size=(2, 2, 3, 4, 5)).astype("float32")
     np.testing.assert_allclose(perceptual.l1(a, b), np.abs(a - b).mean(), rtol=1e-5)
+    np.testing.assert_allclose(perceptual.l2(a, b), ((a - b) ** 2).mean(), rtol=1e-5)
+    np.testing.assert_allclose(perceptual.feature_distance(a, b), np.abs(a - b).mean() / 5, rtol=1e-5)
     relative = (((a - b) ** 2).sum((1, 2, 3)) / (a**2).sum((1, 2, 3))).mean()
     np.testing.assert_allclose(perceptual.relative_l2(a, b), relative, rtol=1e-5)
     g, h = a[..., 0], b[..., 0]
     np.testing.assert_allclose(perceptual.gram_l1(g, h), np.abs(g - h).mean(), rtol=1e-5)
+    np.testing.assert_allclose(perceptual.gram_l2(g, h), ((g - h) ** 2).sum((1, 2)).mean(), rtol=1e-5)
+    np.testing.assert_allclose(perceptual.gram_l2(g[:1], h), ((g[:1] - h) ** 2).sum((1, 2)).mean(), rtol=1e-5)
     relative = (np.abs(g - h).sum((1, 2)) / np.abs(g).sum((1, 2))).mean()
     np.testing.assert_allclose(perceptual.gram_relative_l1(g, h), relative, rtol=1e-5)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from animegan_tf.config import TrainConfig
 from animegan_tf.losses import pixel
 
 
@@ -65,7 +66,87 @@ def test_flat_variation_counts_where_the_photo_is_flat_only():
     assert float(pixel.flat_variation(step, step)) == pytest.approx(np.exp(-24) / 3, rel=1e-4)
 
 
+def test_lab_equals_scikit_image(rng):
+    skimage = pytest.importorskip("skimage.color")
+    image = rng.uniform(size=(1, 40, 40, 3)).astype("float32")
+    image[0, :2] = rng.choice([0, 0.01, 0.04045, 0.05, 1], (2, 40, 3))  # both branches of both curves, and the ends
+    np.testing.assert_allclose(pixel.rgb_to_lab(image)[0], skimage.rgb2lab(image[0].astype("float64")), atol=2e-4)
+
+
+def test_lab_color_by_hand_and_by_the_published_expression(rng):
+    skimage = pytest.importorskip("skimage.color")
+    np.testing.assert_allclose(pixel.lab_color(_gray([[-1.0]]), _gray([[1.0]])), 2.0, atol=1e-4)
+    photo, stylized = rng.uniform(-1, 1, (2, 2, 5, 6, 3)).astype("float32")
+    labs = [skimage.rgb2lab((x.astype("float64") + 1) / 2) for x in (photo, stylized)]
+    scaled = [np.stack([x[..., 0] / 100, (x[..., 1] + 128) / 255, (x[..., 2] + 128) / 255]) for x in labs]
+    lightness, a, b = np.abs(scaled[0] - scaled[1]).mean((1, 2, 3))
+    np.testing.assert_allclose(pixel.lab_color(photo, stylized), 2 * lightness + a + b, rtol=1e-5)
+
+
+def test_edges_equal_scikit_images_sobel(rng):
+    filters = pytest.importorskip("skimage.filters")
+    image = rng.uniform(-1, 1, (2, 7, 9, 3)).astype("float32")
+    luminance = ((image + 1) / 2) @ np.array([0.299, 0.587, 0.114])
+    squares = [(filters.sobel_h(one) ** 2 + filters.sobel_v(one) ** 2)[1:-1, 1:-1] for one in luminance]
+    np.testing.assert_allclose(pixel.edge_map(image), np.sqrt(np.array(squares) + 1e-6), atol=1e-5)
+
+
+def test_edge_counts_lines_drawn_and_lines_lost_alike():
+    flat, step = _gray(np.zeros((4, 6))), _gray([[-1.0, -1, -1, 1, 1, 1]] * 4)
+    # Two of the four inner columns see the step, each with magnitude 1; the other two see nothing.
+    np.testing.assert_allclose(pixel.edge(flat, step), 0.5 * (1 - 1e-3), rtol=1e-4)
+    np.testing.assert_allclose(pixel.edge(step, flat), pixel.edge(flat, step), rtol=1e-6)
+    np.testing.assert_allclose(pixel.edge(step, 0.5 * step + 0.1), 0.25, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["lab_color", "edge"])
+@pytest.mark.parametrize("level", [-1.0, 0.0, 1.0])
+def test_gradients_are_finite_on_flat_pictures(rng, name, level):
+    tf = pytest.importorskip("tensorflow")
+    stylized, photo = tf.fill((1, 4, 4, 3), level), rng.uniform(-1, 1, (1, 4, 4, 3)).astype("float32")
+    with tf.GradientTape() as tape:
+        tape.watch(stylized)
+        loss = getattr(pixel, name)(photo, stylized)
+    gradient = tape.gradient(loss, stylized)
+    assert np.isfinite(gradient).all()
+    assert name == "edge" or np.abs(gradient).max() > 0
+
+
+@pytest.mark.parametrize("name", ["lab_color", "edge"])
+def test_gradients_are_those_of_the_value(rng, name):
+    tf = pytest.importorskip("tensorflow")
+    photo, stylized, direction = rng.uniform(-0.9, 0.9, (3, 1, 5, 5, 3)).astype("float32")
+    with tf.GradientTape() as tape:
+        moving = tf.constant(stylized)
+        tape.watch(moving)
+        loss = getattr(pixel, name)(photo, moving)
+    found = np.sum(tape.gradient(loss, moving) * direction)
+    values = [float(getattr(pixel, name)(photo, stylized + step * direction)) for step in (1e-3, -1e-3)]
+    np.testing.assert_allclose(found, (values[0] - values[1]) / 2e-3, rtol=2e-2)
+
+
+def test_landmark_by_hand():
+    photo, stylized = np.zeros((3, 2, 2, 3), "float32"), np.zeros((3, 2, 2, 3), "float32")
+    face = np.zeros((3, 2, 2, 1), "float32")
+    stylized[:, 0, 0], stylized[:, 1, 1] = (0.3, -0.6, 0), 1
+    face[0, 0] = 1  # 0.3 on one pixel of two
+    face[1, 0, 0], face[1, 1, 1] = 0.25, 0.75  # 0.25 * 0.3 + 0.75 * 1
+    expected = [0.15, 0.825]
+    np.testing.assert_allclose(pixel.landmark(photo, stylized, face), np.mean(expected), rtol=1e-5)
+    np.testing.assert_allclose(pixel.landmark(photo[:1], stylized[:1], face[:1]), expected[0], rtol=1e-5)
+    assert float(pixel.landmark(photo, stylized, np.zeros_like(face))) == 0
+
+
+def test_l1_by_hand():
+    np.testing.assert_allclose(pixel.l1(_gray([[0.5, -1.0]]), _gray([[0.0, 1.0]])), 1.25)
+
+
+def test_the_flag_offers_what_exists():
+    assert set(TrainConfig.__dataclass_fields__["color_loss"].metadata["choices"]) == set(pixel.COLOR_LOSSES)
+
+
 def test_identical_pictures_cost_nothing(rng):
     image = rng.uniform(-1, 1, (2, 8, 8, 3)).astype("float32")
-    assert float(pixel.color(image, image)) == 0
+    for loss in (*pixel.COLOR_LOSSES.values(), pixel.edge, pixel.l1):
+        assert float(loss(image, image)) == 0
     assert float(pixel.total_variation(np.full((1, 4, 4, 3), 0.3, "float32"))) == 0

@@ -133,9 +133,9 @@ def test_parameters_of_norms_and_spectral_norm_stay_float32_in_mixed_precision()
 
 
 def test_blocks_of_one_name_in_two_systems_are_told_apart():
-    from animegan_tf.models import animegan, animeganv2, fast
+    from animegan_tf.models import animegan, animeganv2, mobile
 
-    for module, arguments in ((animegan, ()), (animeganv2, (8,)), (fast, ())):
+    for module, arguments in ((animegan, ()), (animeganv2, (8,)), (mobile, ())):
         block = module.InvertedResidual(*arguments)
         again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(block))
         assert type(again) is module.InvertedResidual

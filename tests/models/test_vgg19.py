@@ -81,3 +81,11 @@ def test_kernels_of_another_layout_are_refused(tmp_path):
     np.savez(tmp_path / "torch.npz", **arrays)
     with pytest.raises(ConfigError, match="block1_conv1 has the shape"):
         read_weights(tmp_path / "torch.npz", LAYERS[:1])
+
+
+def test_scaled_features_are_the_features_times_the_scale(rng):
+    image = rng.uniform(-1, 1, (1, 16, 16, 3)).astype("float32")
+    names = ("block1_conv1", "block2_relu1")
+    plain, scaled = build_vgg19(names, "random")(image), build_vgg19(names, "random", 0.25)(image)
+    for name in names:
+        np.testing.assert_allclose(scaled[name], 0.25 * np.asarray(plain[name]), rtol=1e-5)

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,12 +131,13 @@ class Broken(Backend):
     format = "broken"
 
     def __init__(self, result: np.ndarray):
+        super().__init__(Path())
         self.result = result
 
-    def _load(self, path, threads):
-        raise NotImplementedError
+    def _load(self, path, threads, role):
+        pass
 
-    def _compute(self, image):
+    def _compute(self, image, further):
         return self.result
 
 
@@ -149,3 +151,128 @@ class Broken(Backend):
 def test_result_that_is_no_picture_is_a_style_error(result, message):
     with pytest.raises(StyleError, match=message):
         Broken(result).run(np.zeros((1, 8, 8, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (np.full((1, 64), np.inf, np.float32), "computed values that are no numbers"),
+        (np.zeros((1, 8, 8, 3), np.float32), r"made float32 \[1, 8, 8, 3\] of a style picture, which is no code"),
+        (np.zeros((2, 64), np.float32), r"made float32 \[2, 64\] of a style picture"),
+        (np.zeros((1, 64), np.uint8), r"made uint8 \[1, 64\] of a style picture"),
+    ],
+)
+def test_code_that_is_none_is_a_style_error(code, message):
+    with pytest.raises(StyleError, match=message):
+        Broken(code).encode(np.zeros((1, 8, 8, 3), np.uint8))
+
+
+# Models with further inputs
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def label_backend(request, label_style):
+    """Returns each backend in turn, with the label style loaded."""
+    return load_backend(request.param, label_style, read_manifest(label_style))
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def code_backend(request, code_style):
+    """Returns each backend in turn, with the code style's generator loaded."""
+    return load_backend(request.param, code_style, read_manifest(code_style))
+
+
+def one_hot(index: int) -> np.ndarray:
+    return np.eye(3, dtype=np.float32)[index : index + 1]
+
+
+def tolerance(backend: Backend) -> float:
+    return 0.5 / 127.5 + 1e-6 if backend.takes_uint8 else 1e-6
+
+
+def test_each_label_and_a_blend_equal_the_network(label_backend, label_reference, rng):
+    blend = np.array([[0.5, 0, 0.5]], np.float32)
+    for size, label in zip(SIZES, (one_hot(0), one_hot(1), one_hot(2), blend), strict=True):
+        pixels = rng.integers(0, 256, (1, *size, 3), dtype=np.uint8)
+        expected = label_reference(to_float(pixels[0]), label[0])
+        styled = label_backend.run(to_float(pixels), label=label)[0]
+        np.testing.assert_allclose(styled, expected, atol=tolerance(label_backend))
+        np.testing.assert_allclose(
+            label_backend.run_pixels(pixels, label=label)[0].astype(int), to_uint8(expected), atol=1
+        )
+
+
+def test_threads_may_share_a_backend_with_different_labels(label_backend, label_reference, rng):
+    image = to_float(rng.integers(0, 256, (1, 8, 8, 3), dtype=np.uint8))
+    labels = [one_hot(index) for index in (0, 1, 2)] * 4
+    with ThreadPoolExecutor(4) as pool:
+        results = pool.map(lambda label: label_backend.run(image, label=label), labels)
+        for label, styled in zip(labels, results, strict=True):
+            expected = label_reference(image[0], label[0])
+            np.testing.assert_allclose(styled[0], expected, atol=tolerance(label_backend))
+
+
+def test_inputs_are_matched_by_name_and_not_by_place(code_backend, code_reference, rng):
+    image = to_float(rng.integers(0, 256, (1, 16, 8, 3), dtype=np.uint8))
+    code, noise = (rng.standard_normal((1, size), np.float32) for size in (64, 16))
+    styled = code_backend.run(image, noise=noise, code=code)
+    expected = code_reference(image[0], code[0], noise[0])
+    np.testing.assert_allclose(styled[0], expected, atol=tolerance(code_backend))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("size", [(32, 32), (40, 33)])
+def test_encode_equals_the_network_at_every_size(name, size, code_style, encoder_reference, rng):
+    encoder = load_backend(name, code_style, read_manifest(code_style), role="style_encoder")
+    pixels = rng.integers(0, 256, (1, *size, 3), dtype=np.uint8)
+    code = encoder.encode(pixels)
+    assert (code.shape, code.dtype) == ((1, 64), np.float32)
+    np.testing.assert_allclose(code[0], encoder_reference(to_float(pixels[0])), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("further", "message"),
+    [
+        ({}, r"The model takes label \[3\], not an image alone"),
+        ({"lable": np.zeros((1, 3), np.float32)}, r"takes label \[3\], not lable"),
+        ({"label": np.zeros((1, 4), np.float32)}, "failed on a picture of 8x8: "),
+    ],
+)
+def test_further_inputs_that_the_model_does_not_take_are_style_errors(further, message, label_backend):
+    image = np.full((1, 8, 8, 3), 0.5, np.float32)
+    with pytest.raises(StyleError, match=message):
+        label_backend.run(image, **further)
+    with pytest.raises(StyleError, match=message):
+        label_backend.run_pixels(to_uint8(image), **further)
+
+
+def test_plain_model_takes_nothing_further(backend):
+    with pytest.raises(StyleError, match="The model takes an image alone, not label"):
+        backend.run(np.zeros((1, 8, 8, 3), np.float32), label=one_hot(0))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, r"its inputs are image, label \[3\] instead of image\."),
+        ({"label": (4,)}, r"its inputs are image, label \[3\] instead of image, label \[4\]"),
+        ({"code": (3,)}, r"its inputs are image, label \[3\] instead of image, code \[3\]"),
+        ({"label": (3,), "noise": (16,)}, r"its inputs are image, label \[3\] instead of image, label \[3\], noise"),
+    ],
+)
+def test_model_whose_inputs_are_not_the_manifests_is_a_style_error(name, inputs, message, label_style):
+    manifest = dataclasses.replace(read_manifest(label_style), inputs=inputs)
+    with pytest.raises(StyleError, match=f"cannot be loaded by {name}: {message}"):
+        load_backend(name, label_style, manifest)
+
+
+def test_style_without_an_encoder_is_a_usage_error(tiny_style):
+    for name in BACKENDS:
+        with pytest.raises(UsageError, match=f"'tiny' has no {name} style encoder file: its files are none"):
+            load_backend(name, tiny_style, read_manifest(tiny_style), role="style_encoder")
+
+
+def test_saved_model_without_the_encoders_signature_is_a_style_error(label_style):
+    with pytest.raises(StyleError, match="cannot be loaded by saved_model: it has no signature encode_style"):
+        BACKENDS["saved_model"](label_style / "saved_model", role="style_encoder")

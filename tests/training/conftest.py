@@ -92,21 +92,14 @@ def make_trainer() -> Callable[..., Trainer]:
     def make(config: TrainConfig) -> Trainer:
         keras.utils.set_random_seed(config.seed)
         plan = make_plan(config, 4)
-        discriminator = build_discriminator(config.discriminator, 4) if config.adversarial else None
+        settings = config.network_settings
         trainer = Trainer(
-            generator=build_generator(config.generator, 4),
-            discriminator=discriminator,
-            averaged=build_generator(config.generator, 4) if config.ema_decay else None,
+            generator=build_generator(config.generator, 4, **settings),
+            discriminator=build_discriminator(config.discriminator, 4, **settings) if config.adversarial else None,
+            averaged=build_generator(config.generator, 4, **settings) if config.ema_decay else None,
             objective=Objective(config, build_vgg19(feature_names(config), "random")),
-            discriminator_steps=config.discriminator_steps,
-            ema_decay=config.ema_decay,
         )
-        trainer.compile(
-            generator_optimizer=build_optimizer(config, "generator", plan, trainer.step),
-            discriminator_optimizer=build_optimizer(config, "discriminator", plan, trainer.step)
-            if discriminator
-            else None,
-        )
+        trainer.compile(optimizer=lambda side: build_optimizer(config, side, plan, trainer.step))
         return trainer
 
     return make

@@ -45,7 +45,7 @@ def test_generator_terms_by_hand(batch, rng):
     objective = Objective(CONFIG, CountingFeatures())
     stylized = rng.uniform(-1, 1, batch["photo"].shape).astype("float32")
     logits = np.array([[0.0], [2.0]], "float32")
-    terms = objective.generator_terms(batch["photo"], stylized, objective.targets(batch), logits)
+    terms = objective.generator_terms(batch, stylized, objective.targets(batch), logits)
     difference = np.abs(_gram(batch["anime_gray"]) - _gram(stylized)).mean()
     expected = {
         "adversarial": 300 * 1.0,
@@ -64,18 +64,18 @@ def test_generator_terms_by_hand(batch, rng):
 def test_content_compares_with_the_photo_and_style_with_the_gray_picture(batch):
     objective = Objective(CONFIG, CountingFeatures())
     targets = objective.targets(batch)
-    same = objective.generator_terms(batch["photo"], batch["photo"], targets, None)
+    same = objective.generator_terms(batch, batch["photo"], targets, None)
     assert float(same["content"]) == 0 and float(same["gram"]) > 0
     moved = objective.targets(batch | {"anime": -batch["anime"], "anime_gray": -0.1 * batch["anime_gray"]})
-    np.testing.assert_array_equal(moved["content"], targets["content"])
+    np.testing.assert_array_equal(moved["photo"]["block1_conv1"], targets["photo"]["block1_conv1"])
     assert np.abs(np.asarray(moved["grams"]["block1_conv1"]) - np.asarray(targets["grams"]["block1_conv1"])).max() > 0
-    gray = objective.generator_terms(batch["photo"], batch["anime_gray"], targets, None)
+    gray = objective.generator_terms(batch, batch["anime_gray"], targets, None)
     assert float(gray["gram"]) == pytest.approx(0, abs=1e-6) and float(gray["content"]) > 0
 
 
 def test_color_style_compares_with_the_color_picture(batch):
     objective = Objective(replace(CONFIG, gram_picture="color"), CountingFeatures())
-    terms = objective.generator_terms(batch["photo"], batch["anime"], objective.targets(batch), None)
+    terms = objective.generator_terms(batch, batch["anime"], objective.targets(batch), None)
     assert float(terms["gram"]) == pytest.approx(0, abs=1e-6)
 
 
@@ -83,7 +83,7 @@ def test_photo_and_style_share_one_pass(batch):
     features = CountingFeatures()
     Objective(CONFIG, features).targets(batch)
     assert features.calls == [4]
-    assert set(Objective(CONFIG, features).targets(batch, pretraining=True)) == {"content"}
+    assert set(Objective(CONFIG, features).targets(batch, pretraining=True)) == {"photo"}
     assert features.calls == [4, 2]
 
 
@@ -94,7 +94,7 @@ def test_a_weight_of_zero_is_not_computed(batch):
     config = replace(CONFIG, **zero | {"tv_weight": 1.0}, pretrain_epochs=0)
     assert feature_names(config) == ()
     objective = Objective(config, build_vgg19((), "imagenet"))
-    assert objective.generator_terms(batch["photo"], batch["photo"], objective.targets(batch), None).keys() == {"tv"}
+    assert objective.generator_terms(batch, batch["photo"], objective.targets(batch), None).keys() == {"tv"}
     only_gray = replace(CONFIG, discriminator_anime_weight=0, discriminator_smooth_weight=0)
     kinds, pictures = Objective(only_gray, CountingFeatures()).discriminator_pictures(batch, batch["photo"])
     assert kinds == ["stylized", "gray"]
@@ -125,5 +125,76 @@ def test_the_set_target_is_the_mean_gram_and_meets_the_mean_of_the_batch(batch):
     np.testing.assert_allclose(grams["block1_conv1"][0], _gram(batch["anime"]).mean(0), rtol=1e-5)
     objective = Objective(replace(CONFIG, gram_target="set"), features, grams)
     # The pictures of the set in another order: each differs from the mean, together they have it.
-    terms = objective.generator_terms(batch["photo"], batch["anime"][::-1], objective.targets(batch), None)
+    terms = objective.generator_terms(batch, batch["anime"][::-1], objective.targets(batch), None)
+    assert float(terms["gram"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_further_terms_by_hand(batch, rng):
+    config = replace(
+        CONFIG,
+        perceptual_weight=2.0,
+        perceptual_layers=("block1_conv1", "block1_conv2"),
+        edge_weight=3.0,
+        landmark_weight=4.0,
+        output_weight=5.0,
+        feature_weight=6.0,
+        color_loss="lab",
+    )
+    batch["teacher"] = rng.uniform(-1, 1, batch["photo"].shape).astype("float32")
+    batch["face"] = rng.uniform(0, 1, (2, 32, 32, 1)).astype("float32")
+    stylized = rng.uniform(-1, 1, batch["photo"].shape).astype("float32")
+    objective = Objective(config, CountingFeatures())
+    terms = objective.generator_terms(batch, stylized, objective.targets(batch), None)
+    difference = np.abs(batch["photo"] - stylized)
+    around = (batch["face"] * difference).sum((1, 2, 3)) / (3 * batch["face"].sum((1, 2, 3)))
+    expected = {
+        "perceptual": 2 * (difference.mean() + 2 * difference.mean()),
+        "edge": 3 * float(pixel.edge(batch["photo"], stylized)),
+        "landmark": 4 * around.mean(),
+        "output": 5 * np.abs(batch["teacher"] - stylized).mean(),
+        "feature": 6 * np.abs(batch["teacher"] - stylized).mean(),
+        "color": 5 * float(pixel.lab_color(batch["photo"], stylized)),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(terms[name], value, rtol=1e-4, err_msg=name)
+
+
+def test_layers_of_the_style_term_weigh_as_told(batch, rng):
+    config = replace(CONFIG, gram_layer_weights=("2", "0.5"), gram_loss="l2")
+    objective = Objective(config, CountingFeatures())
+    stylized = rng.uniform(-1, 1, batch["photo"].shape).astype("float32")
+    terms = objective.generator_terms(batch, stylized, objective.targets(batch), None)
+    error = ((_gram(batch["anime_gray"]) - _gram(stylized)) ** 2).sum((1, 2)).mean()
+    np.testing.assert_allclose(terms["gram"], 3 * (2 * 16 * error + 0.5 * error), rtol=1e-4)
+
+
+def test_several_maps_count_as_their_mean(batch):
+    objective = Objective(replace(CONFIG, discriminator_weight=1.0), CountingFeatures())
+    maps = [np.array([1.0, 0.0, 0.0, 2.0], "float32").reshape(4, 1, 1, 1), np.zeros((4, 2, 2, 1), "float32")]
+    terms = objective.discriminator_terms(["anime", "stylized", "gray", "smooth"], maps)
+    expected = {"anime": 1.2 * (0 + 1) / 2, "stylized": 0.0, "gray": 0.0, "smooth": 0.8 * (4 + 0) / 2}
+    assert {k: float(v) for k, v in terms.items()} == pytest.approx(expected)
+    stylized = objective.generator_terms(batch, batch["photo"], objective.targets(batch), [maps[0][:1], maps[1][:1]])
+    assert float(stylized["adversarial"]) == pytest.approx(300 * (0 + 1) / 2)
+
+
+def test_labels_choose_the_target_of_their_class(batch, rng):
+    grams = rng.uniform(0, 1, (2, 3, 3)).astype("float32")
+    config = replace(CONFIG, gram_target="set", gram_layers=("block1_conv1",))
+    objective = Objective(config, CountingFeatures(), {"block1_conv1": grams})
+    batch["label"] = np.array([[0, 1], [0.5, 0.5]], "float32")
+    targets = objective.targets(batch)
+    np.testing.assert_allclose(targets["grams"]["block1_conv1"], [grams[1], grams.mean(0)], rtol=1e-5)
+    batch["label"] = np.eye(2, dtype="float32")
+    terms = objective.generator_terms(batch, batch["photo"], objective.targets(batch), None)
+    np.testing.assert_allclose(terms["gram"], 3 * np.abs(_gram(batch["photo"]) - grams).mean(), rtol=1e-4)
+
+
+def test_pictures_of_one_class_meet_its_target_together(batch, rng):
+    """The two pictures of class 1 in another order: each differs from the mean, together they have it."""
+    own = _gram(batch["photo"])
+    config = replace(CONFIG, gram_target="set", gram_layers=("block1_conv1",))
+    objective = Objective(config, CountingFeatures(), {"block1_conv1": np.stack([own[0], own.mean(0)])})
+    batch["label"] = np.array([[0, 1], [0, 1]], "float32")
+    terms = objective.generator_terms(batch, batch["photo"][::-1], objective.targets(batch), None)
     assert float(terms["gram"]) == pytest.approx(0, abs=1e-6)

@@ -12,7 +12,7 @@ import pytest
 
 from animegan_tf.config import list_recipes, read_flagfile
 from animegan_tf.errors import ConfigError, DataError, TrainingError
-from animegan_tf.training import run as run_module
+from animegan_tf.training.build import samples_of
 from animegan_tf.training.run import main, train
 from animegan_tf.training.run_folder import next_run_dir, with_run_recipe
 
@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not(tiny_config, 
 def test_array_batches_in_place_of_tf_data_give_the_same_run(tiny_config, tmp_path):
     from animegan_tf.data.pipeline import array_batches
 
-    samples = run_module._build_samples(tiny_config)
+    samples = samples_of(tiny_config)
     opened = {}
 
     def batches(start):
@@ -231,17 +231,3 @@ def test_runs_are_numbered_below_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/00004-smoke").mkdir(parents=True)
     assert next_run_dir(Path("runs"), "x") == Path("runs/00005-x")
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_trains_one_step(tiny_config, name):
-    """Reduced in size only: 32 px, one picture, width 8, random VGG19; every term and network as in the recipe."""
-    paths = {key: getattr(tiny_config, key) for key in ("photo_dir", "style_dir", "run_dir", "vgg19_weights")}
-    recipe = read_flagfile(RECIPES[name])
-    small = {"image_size": 32, "batch_size": 1, "generator_width": 8, "discriminator_width": 8, "sample_every": 0}
-    outcome = train(replace(recipe, **paths, **small, steps_per_epoch=1, pretrain_epochs=0, epochs=1))
-    assert outcome.step == 1
-    assert np.isfinite(list(outcome.logs.values())).all()
-    weights = ("content", "gram", "color", "chroma", "tv", "flat", "adversarial")
-    wanted = {f"loss/g/{w}" for w in weights if getattr(recipe, f"{w}_weight")}
-    assert wanted <= set(outcome.logs)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from animegan_tf.training.phases import LearningRate, Plan, make_plan
+from animegan_tf.training.phases import LearningRate, Phase, Plan, make_plan
 from animegan_tf.training.trainer import check_variables
 
 
@@ -32,7 +32,7 @@ def test_a_full_step_changes_both_networks_and_adds_up(tiny_config, make_trainer
 
 def test_pretraining_changes_the_generator_only(tiny_config, make_trainer, batch):
     trainer = make_trainer(tiny_config)
-    trainer.set_pretraining(True)
+    trainer.set_phase(Phase("pretrain", 0, 4))
     before = _values(trainer.generator), _values(trainer.discriminator)
     logs = trainer.train_step(batch)
     assert set(logs) == {"loss/g/content", "loss/g/total", "stylized/mean"}
@@ -57,7 +57,7 @@ def test_the_generator_update_leaves_the_discriminator(tiny_config, make_trainer
 
 def test_content_falls_on_a_fixed_batch(tiny_config, make_trainer, batch):
     trainer = make_trainer(replace(tiny_config, pretrain_lr=1e-2))
-    trainer.set_pretraining(True)
+    trainer.set_phase(Phase("pretrain", 0, 4))
     losses = [float(trainer.train_step(batch)["loss/g/content"]) for _ in range(15)]
     assert losses[-1] < 0.9 * losses[0]
 
@@ -156,9 +156,31 @@ def test_learning_rates_by_phase():
 
 def test_phases_by_hand(tiny_config):
     plan = make_plan(replace(tiny_config, steps_per_epoch=0, epochs=5, pretrain_epochs=2), data_steps=7)
-    assert plan == Plan(7, 14, 35, 35)
-    assert plan.phases_from(0) == [(True, 0, 14), (False, 14, 35)]
-    assert plan.phases_from(20) == [(False, 20, 35)]
+    assert plan == Plan(7, 0, 14, 35, 35, fade_steps=4)
+    assert plan.phases_from(0) == [Phase("pretrain", 0, 14), Phase("train", 14, 35)]
+    assert plan.phases_from(20) == [Phase("train", 20, 35)]
     short = make_plan(replace(tiny_config, epochs=5, pretrain_epochs=2, max_steps=6), data_steps=7)
-    assert short.phases_from(3) == [(True, 3, 6)]
+    assert short.phases_from(3) == [Phase("pretrain", 3, 6)]
     assert short.phases_from(6) == []
+
+
+def test_stages_and_sizes_lie_over_each_other(tiny_config):
+    config = replace(
+        tiny_config,
+        image_size=128,
+        progressive_start=32,
+        progressive_epochs=2,
+        progressive_fade=0.25,
+        discriminator_pretrain_epochs=1,
+        pretrain_epochs=2,
+        epochs=6,
+        steps_per_epoch=10,
+    )
+    assert make_plan(config, 1).phases_from(0) == [
+        Phase("discriminator", 0, 10, 4),
+        Phase("pretrain", 10, 20, 4),
+        Phase("pretrain", 20, 30, 2, 20, 5),
+        Phase("train", 30, 40, 2, 20, 5),
+        Phase("train", 40, 60, 1, 40, 5),
+    ]
+    assert make_plan(config, 1).phases_from(45) == [Phase("train", 45, 60, 1, 40, 5)]

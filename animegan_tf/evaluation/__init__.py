@@ -1,0 +1,1 @@
+"""Measures of what a style makes of photos."""

@@ -1,0 +1,212 @@
+"""The mobile AnimeGANv2 and the project's own fast generator: batch norm only, in MobileNetV2 form.
+
+They fold to plain convolutions at export. Without image-wide statistics a pixel depends on its neighbourhood alone:
+tiles equal the whole picture, and frames of a video do not flicker.
+
+Source: Sandler et al. 2018, MobileNetV2 (inverted residuals); Woo et al. 2018, CBAM (spatial attention).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+from keras import layers, ops
+
+from animegan_tf.errors import UnknownNameError
+from animegan_tf.models.layers import ConvBlock, SpectralConv2D, chain, upsample_bilinear_tf1
+from animegan_tf.models.network import Generator, Network
+
+
+def _conv_norm(filters: int, kernel_size: int = 3, strides: int = 1, activate: bool = True) -> list[layers.Layer]:
+    conv = layers.Conv2D(filters, kernel_size, strides, padding="same", use_bias=False, kernel_initializer="he_normal")
+    return [conv, *_norm(activate)]
+
+
+def _norm(activate: bool = True) -> list[layers.Layer]:
+    return [layers.BatchNormalization(momentum=0.98), *([layers.ReLU(max_value=6.0)] if activate else [])]
+
+
+def _build(blocks: list[layers.Layer], shape) -> tuple:
+    """Builds the layers one after the other from `shape`; returns the shape of what comes out."""
+    for block in blocks:
+        block.build(shape)
+        shape = block.compute_output_shape(shape)
+    return shape
+
+
+@keras.saving.register_keras_serializable(package="animegan_tf")
+class SpatialAttention(layers.Layer):
+    """x * sigmoid(7x7 convolution of [mean, maximum] over the channels): [B, H, W, C] -> the same, zero padding.
+
+    Source: Woo et al. 2018, equation 3.
+
+    Args:
+      spectral: the convolution has spectral norm and no bias, for discriminators.
+    """
+
+    def __init__(self, spectral: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.spectral = spectral
+        self.conv = SpectralConv2D(1, 7) if spectral else layers.Conv2D(1, 7, padding="same")
+
+    def build(self, input_shape):
+        self.conv.build((*input_shape[:-1], 2))
+
+    def call(self, x):
+        pooled = [ops.mean(x, axis=-1, keepdims=True), ops.max(x, axis=-1, keepdims=True)]
+        return x * ops.sigmoid(self.conv(ops.concatenate(pooled, axis=-1)))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "spectral": self.spectral}
+
+
+@keras.saving.register_keras_serializable(package="animegan_tf", name="MobileInvertedResidual")
+class InvertedResidual(layers.Layer):
+    """x + [1x1 to twice the channels, depthwise 3x3, 1x1 back]: [B, H, W, C] -> the same, ReLU6 and batch norm.
+
+    Args:
+      attention: the branch ends in a spatial attention module, before the sum.
+    """
+
+    def __init__(self, attention: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.attention = attention
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        depthwise = layers.DepthwiseConv2D(3, padding="same", use_bias=False, depthwise_initializer="he_normal")
+        self.expand = _conv_norm(2 * channels, 1)
+        self.depthwise = [depthwise, *_norm()]
+        self.project = _conv_norm(channels, 1, activate=False)
+        self.attend = [SpatialAttention()] if self.attention else []
+        _build(self._branch, input_shape)
+
+    @property
+    def _branch(self) -> list[layers.Layer]:
+        return [*self.expand, *self.depthwise, *self.project, *self.attend]
+
+    def call(self, x):
+        return x + chain(x, self._branch)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "attention": self.attention}
+
+
+@keras.saving.register_keras_serializable(package="animegan_tf")
+class FastGenerator(Generator):
+    """About 90 thousand parameters and 0.5 GMAC at 256x256 at width 24. See `Generator` for input and output.
+
+    Ours. It works at half and quarter resolution; the photo itself joins the last convolution, so that fine lines and
+    letters need not pass through the coarse maps.
+    """
+
+    published_width = 24
+    size_multiple = 4
+    margin = 24
+
+    def __init__(self, width: int = 0, **kwargs):
+        super().__init__(width, **kwargs)
+        w = self.width
+        self.stem = _conv_norm(w, 5, strides=2)
+        self.down = _conv_norm(2 * w, strides=2)
+        self.middle = [InvertedResidual() for _ in range(6)]
+        self.up = _conv_norm(w)
+        self.refine = _conv_norm(w // 2)
+        self.to_rgb = layers.Conv2D(3, 3, padding="same")
+
+    def call(self, photo):
+        half = chain(photo, self.stem)
+        x = chain(half, [*self.down, *self.middle])
+        x = chain(upsample_bilinear_tf1(x), self.up)
+        x = chain(x + half, self.refine)
+        x = ops.concatenate([upsample_bilinear_tf1(x), ops.cast(photo, x.dtype)], axis=-1)
+        return ops.tanh(ops.cast(self.to_rgb(x), "float32"))
+
+
+def _resize_conv(filters: int) -> list[Callable]:
+    return [upsample_bilinear_tf1, *_conv_norm(filters)]
+
+
+def _transpose_conv(filters: int) -> list[Callable]:
+    # A kernel of 4 is a multiple of the stride: every sample is the sum of as many products as its neighbours.
+    conv = layers.Conv2DTranspose(filters, 4, 2, padding="same", use_bias=False, kernel_initializer="he_normal")
+    return [conv, *_norm()]
+
+
+_UPSAMPLING: dict[str, Callable[[int], list[Callable]]] = {"resize": _resize_conv, "transpose": _transpose_conv}
+
+
+@keras.saving.register_keras_serializable(package="animegan_tf")
+class MobileGenerator(Generator):
+    """602,005 parameters and 4.8 GMAC at 256x256 at width w = 32. See `Generator` for input and output.
+
+    Encoder of three 3x3 convolutions to w (H), 2w (H/2) and 4w (H/4); six inverted residuals with spatial attention;
+    decoder back to 2w (H/2) and w (H); 3x3 to RGB, tanh.
+
+    Source: a published description of the mobile AnimeGANv2, which leaves the width open: AnimeGANv2's here.
+    Differs: the blocks described are two 3x3 convolutions with ReLU after the sum; these are MobileNetV2's, with a
+    linear sum. ReLU6 throughout in place of ReLU: int8 wants a bound.
+
+    The 3x3 and 7x7 convolutions of the six blocks let zero padding reach 110 pixels inward, fading with the distance.
+    From the margin on, less than one level of 255 is left of it (measured on photographs with random weights).
+
+    Args:
+      upsampling: 'resize', bilinear and a 3x3 convolution, without checkerboard; 'transpose', the described transposed
+        convolutions, 4x4: 673,685 parameters but 3.5 GMAC.
+    """
+
+    published_width = 32
+    size_multiple = 4
+    margin = 48
+    takes = ("upsampling",)
+
+    def __init__(self, width: int = 0, *, upsampling: str = "resize", **kwargs):
+        super().__init__(width, **kwargs)
+        if upsampling not in _UPSAMPLING:
+            raise UnknownNameError("upsampling", upsampling, _UPSAMPLING)
+        self.upsampling = upsampling
+        w, up = self.width, _UPSAMPLING[upsampling]
+        self.encoder = [*_conv_norm(w), *_conv_norm(2 * w, strides=2), *_conv_norm(4 * w, strides=2)]
+        self.middle = [InvertedResidual(attention=True) for _ in range(6)]
+        self.decoder = [*up(2 * w), *up(w)]
+        self.to_rgb = layers.Conv2D(3, 3, padding="same")
+
+    def call(self, photo):
+        x = chain(photo, [*self.encoder, *self.middle, *self.decoder])
+        return ops.tanh(ops.cast(self.to_rgb(x), "float32"))
+
+
+@keras.saving.register_keras_serializable(package="animegan_tf")
+class MobileDiscriminator(Network):
+    """image: [B, H, W, 3] float in [-1, 1], RGB -> logits of two scales: [B, H/16, W/16, 1], [B, H/32, W/32, 1].
+
+    The same weights see the image and its half-size copy (2x2 average); H and W of at least 32. Four 4x4 convolutions
+    of strides 2, w to 8w, LeakyReLU, and a 3x3 to the logits; no norm but spectral norm, on every convolution.
+    Spatial attention follows the second: at H/4 its 7x7 window is as large as an eye of an aligned face.
+
+    Differs: u is renewed twice a step, once per scale. 2,760,290 trained parameters at width w = 64.
+    """
+
+    published_width = 64
+
+    def __init__(self, width: int = 0, **kwargs):
+        super().__init__(width, **kwargs)
+        w = self.width
+        self.blocks = [
+            ConvBlock(SpectralConv2D(w, 4, 2)),
+            ConvBlock(SpectralConv2D(2 * w, 4, 2)),
+            SpatialAttention(spectral=True),
+            ConvBlock(SpectralConv2D(4 * w, 4, 2)),
+            ConvBlock(SpectralConv2D(8 * w, 4, 2)),
+            SpectralConv2D(1, 3),
+        ]
+
+    def call(self, image):
+        return [chain(image, self.blocks), chain(ops.average_pool(image, 2, 2), self.blocks)]

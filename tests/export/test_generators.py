@@ -1,0 +1,93 @@
+"""Every registered generator converts, and computes the same in every runtime."""
+
+import numpy as np
+import pytest
+
+from animegan_tf import images
+from animegan_tf.export import parity
+from animegan_tf.export.reference import encode_pixels, stylize_pixels
+from animegan_tf.export.run import ExportOptions, export_run
+from animegan_tf.export.style_folder import describe, write_style_folder
+from animegan_tf.manifest import read_manifest
+from animegan_tf.models import GENERATORS
+from animegan_tf.runtime.stylizer import Stylizer
+
+# The converters' own deprecations are not ours.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+CLASSES = ("ink", "oil", "print")
+PUBLISHED = ["animegan", "animeganv2", "animeganv2_lite", "animeganv3", "conditional", "style_code"]
+
+
+def _files(generator) -> list[tuple[str, str, str]]:
+    files = [
+        ("saved_model", "float32", "generator"),
+        ("tflite", "float32", "generator"),
+        ("tflite", "float16", "generator"),
+        ("tflite", "float32", "style_encoder"),
+        ("onnx", "float32", "generator"),
+        ("onnx", "float32", "style_encoder"),
+    ]
+    return files if generator.encodes_style else [file for file in files if file[2] == "generator"]
+
+
+def _looks(stylizer: Stylizer, generator) -> list[tuple[dict, dict]]:
+    """Returns pairs: how to call the stylizer, and the network, for the same result."""
+    if stylizer.classes:
+        rows = np.eye(len(stylizer.classes), dtype=np.float32)
+        return [({"label": name}, {"label": row[None]}) for name, row in zip(stylizer.classes, rows, strict=True)]
+    if stylizer.encodes_style:
+        style = parity.check_picture(120, 90)[0]
+        noise = np.zeros((1, *generator.inputs_shape["noise"]), np.float32)
+        return [({"code": stylizer.encode(style)}, {"code": encode_pixels(generator, style), "noise": noise})]
+    return [({}, {})]
+
+
+def _assert_all_files_equal(out, generator, sizes) -> None:
+    for file in read_manifest(out).files:
+        if file.role == "style_encoder":
+            continue  # is used for the codes below
+        stylizer = Stylizer.load(out, backend=file.format, precision=file.precision)
+        # In uint8 levels; rounding the weights to float16 is what moves the untrained norm-heavy networks.
+        levels = 1 if file.precision == "float32" else 7
+        for height, width in sizes:
+            picture = parity.check_picture(height, width)[0]
+            for choice, further in _looks(stylizer, generator):
+                expected = images.to_uint8(stylize_pixels(generator, picture, further))
+                difference = np.abs(stylizer(picture, **choice).astype(int) - expected)
+                assert difference.max() <= levels and difference.mean() < 0.5, (file.path, height, width)
+
+
+@pytest.mark.parametrize("system", sorted(GENERATORS))
+def test_every_generator_becomes_an_equal_tflite_file(tmp_path, system, new_generator, monkeypatch):
+    monkeypatch.setattr(parity, "SIZES", ((64, 64), (32, 96)))
+    monkeypatch.setattr("animegan_tf.export.tflite.PRECISIONS", ("float32",))
+    generator = new_generator(system, classes=len(CLASSES))
+    classes = CLASSES if "label" in generator.inputs_shape else ()
+    manifest = describe(generator, name="x", system=system, recipe="", licence="", credits="", classes=classes)
+    manifest = write_style_folder(generator, manifest, out=tmp_path / "out", formats=("tflite",))
+    assert [(f.format, f.precision, f.role) for f in manifest.files] == [
+        file for file in _files(generator) if file[:2] == ("tflite", "float32")
+    ]
+    assert all(file.max_error <= parity.TOLERANCES["float32"] for file in manifest.files)
+    _assert_all_files_equal(tmp_path / "out", generator, [(33, 57)])
+
+
+def _export_and_compare(root, generator) -> None:
+    manifest = export_run(ExportOptions(run_dir=str(root / "run"), out=str(root / "out")))
+    assert [(f.format, f.precision, f.role) for f in manifest.files] == _files(generator)
+    assert all(f.max_error <= parity.TOLERANCES["float32"] for f in manifest.files if f.format == "onnx")
+    _assert_all_files_equal(root / "out", generator, [(256, 256), (192, 320), (33, 57)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", sorted(GENERATORS))
+def test_every_generator_exports_equal_in_every_format(tmp_path, system, write_run):
+    classes = CLASSES if "classes" in GENERATORS[system].takes else ()
+    _export_and_compare(tmp_path, write_run(tmp_path / "run", system, 8, classes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", PUBLISHED)
+def test_published_sizes_export_equal(tmp_path, system, write_run):
+    classes = CLASSES if "classes" in GENERATORS[system].takes else ()
+    _export_and_compare(tmp_path, write_run(tmp_path / "run", system, 0, classes))

@@ -120,9 +120,9 @@ def test_every_system_trains_as_a_graph(train_small, name):
     assert train_small(name)[1].step == 2
 
 
-@pytest.mark.parametrize("name", _first_of_each_generator())
-def test_every_system_becomes_a_style_that_stylizes(trained, picture_dirs, tmp_path, name):
-    """As TFLite, the default; the slow tier has every format."""
+@pytest.mark.parametrize("name", ["animeganv3_hayao", "conditional_scenes", "mobile_hinge", "style_code"])
+def test_a_system_becomes_a_style_that_stylizes(trained, picture_dirs, tmp_path, name):
+    """As TFLite, the default: one of each kind; the slow tier has every system and every format."""
     _export_and_stylize(trained(name), picture_dirs, tmp_path / "style", ("tflite",))
 
 

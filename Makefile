@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := animegan_tf tools tests flags setup.py
 
-.PHONY: help demo test test-all check docs bench venv clean
+.PHONY: help demo test test-slow test-all check docs bench venv clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,11 +11,13 @@ help:            ## what there is
 demo: .venv/base ## stylize the example photo with the shipped style
 	$(BIN)/animegan image docs/images/example.jpg --style hokusai -o out/example_hokusai.jpg --overwrite
 
-test: .venv/dev  ## the fast tests, about three and a half minutes on two cores
+test: .venv/dev  ## the fast tests, about three and a quarter minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not browser and not gpu"
 
-test-all: .venv/dev ## all tests, the published network sizes included
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+test-slow: .venv/dev ## the rest: published sizes, every system as a graph and in every format; six minutes
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow
+
+test-all: test test-slow ## both
 
 check: .venv/dev ## format, lint, types
 	$(BIN)/ruff format --check $(SOURCES)

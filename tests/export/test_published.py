@@ -134,7 +134,9 @@ def _write_checkpoint(folder, system, picture, width=4):
         return session.run(answer)
 
 
-@pytest.mark.parametrize(("system", "variables"), [("animegan", 129), ("animeganv2", 77)])
+@pytest.mark.parametrize(
+    ("system", "variables"), [pytest.param("animegan", 129, marks=pytest.mark.slow), ("animeganv2", 77)]
+)
 def test_a_tensorflow_1_checkpoint_gives_the_network_it_came_from(tmp_path, rng, system, variables):
     picture = rng.uniform(-1, 1, (1, 32, 48, 3)).astype("float32")
     expected = _write_checkpoint(tmp_path, system, picture)

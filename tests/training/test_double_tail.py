@@ -203,7 +203,7 @@ def test_a_discriminator_that_needs_more_than_a_picture_is_refused(config):
         )
 
 
-@pytest.mark.parametrize("loss", ["hinge", "vanilla", "wgan"])
+@pytest.mark.parametrize("loss", [pytest.param("hinge", marks=pytest.mark.slow), "vanilla", "wgan"])
 def test_other_adversarial_losses_and_r1_train_it_too(config, streams, loss):
     other = replace(config, adversarial_loss=loss, gradient_penalty="r1", penalty_weight=1.0)
     logs = _trainer(other).train_step(streams)

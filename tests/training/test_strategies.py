@@ -202,6 +202,7 @@ def test_losses_and_penalties_combine_freely(tiny_config, make_trainer, batch, l
 _PAIRS = list(zip(GENERATORS, itertools.cycle(itertools.product(LOSSES, ("wgan_gp", "r1")))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "combination"), [p for p in _PAIRS if p[0] != "animeganv3"], ids=lambda x: str(x))
 def test_every_generator_takes_any_loss_and_penalty(tiny_config, make_trainer, batch, name, combination):
     loss, penalty = combination

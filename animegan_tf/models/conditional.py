@@ -9,9 +9,9 @@ from __future__ import annotations
 import keras
 from keras import initializers, layers, ops
 
+from animegan_tf.models.discriminators import patch_blocks
 from animegan_tf.models.layers import (
     ConditionedBlock,
-    ConvBlock,
     InstanceNorm,
     LayerNorm,
     PaddedConv2D,
@@ -163,18 +163,10 @@ class ConditionalDiscriminator(Network):
     def __init__(self, width: int = 0, *, classes: int = 1, **kwargs):
         super().__init__(width, **kwargs)
         self.classes = classes
-        w = self.width
-        self.blocks = [
-            ConvBlock(SpectralConv2D(w, 3)),
-            ConvBlock(SpectralConv2D(2 * w, 3, 2, padding="start")),
-            ConvBlock(SpectralConv2D(4 * w, 3), LayerNorm()),
-            ConvBlock(SpectralConv2D(4 * w, 3, 2, padding="start")),
-            ConvBlock(SpectralConv2D(8 * w, 3), LayerNorm()),
-            ConvBlock(SpectralConv2D(8 * w, 3), LayerNorm()),
-        ]
+        self.blocks = patch_blocks(self.width, LayerNorm)
         self.logits = SpectralConv2D(1, 1)
         # A label as a picture of one pixel: the kernel is the table of embeddings.
-        self.embedding = SpectralConv2D(8 * w, 1)
+        self.embedding = SpectralConv2D(8 * self.width, 1)
 
     @property
     def inputs_shape(self) -> dict[str, tuple[int, ...]]:

@@ -13,6 +13,18 @@ from animegan_tf.models.layers import ConvBlock, InstanceNorm, LayerNorm, Spectr
 from animegan_tf.models.network import Network
 
 
+def patch_blocks(width: int, norm: Callable) -> list[ConvBlock]:
+    """Returns the blocks before the logits: [B, H, W, 3] -> [B, H/4, W/4, 8 * width]. norm(): a normalisation layer."""
+    return [
+        ConvBlock(SpectralConv2D(width, 3)),
+        ConvBlock(SpectralConv2D(2 * width, 3, 2, padding="start")),
+        ConvBlock(SpectralConv2D(4 * width, 3), norm()),
+        ConvBlock(SpectralConv2D(4 * width, 3, 2, padding="start")),
+        ConvBlock(SpectralConv2D(8 * width, 3), norm()),
+        ConvBlock(SpectralConv2D(8 * width, 3), norm()),
+    ]
+
+
 @keras.saving.register_keras_serializable(package="animegan_tf")
 class PatchDiscriminator(Network):
     """image: [B, H, W, 3] float in [-1, 1], RGB -> logits: [B, H/4, W/4, 1], one per overlapping patch.
@@ -26,15 +38,7 @@ class PatchDiscriminator(Network):
 
     def __init__(self, width: int = 0, *, norm: Callable = LayerNorm, **kwargs):
         super().__init__(width, **kwargs)
-        w = self.width
-        self.blocks = [
-            ConvBlock(SpectralConv2D(w, 3)),
-            ConvBlock(SpectralConv2D(2 * w, 3, 2, padding="start")),
-            ConvBlock(SpectralConv2D(4 * w, 3), norm()),
-            ConvBlock(SpectralConv2D(4 * w, 3, 2, padding="start")),
-            ConvBlock(SpectralConv2D(8 * w, 3), norm()),
-            ConvBlock(SpectralConv2D(8 * w, 3), norm()),
-        ]
+        self.blocks = patch_blocks(self.width, norm)
         self.logits = SpectralConv2D(1, 3)
 
     def call(self, image, training=False):

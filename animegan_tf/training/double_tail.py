@@ -67,7 +67,7 @@ class DoubleTailObjective(Objective):
             "regions": cpu["regions"] if config.region_weight else None,
             "revision": cpu["revision"] if config.revision_feature_weight else None,
         }
-        return found | self._features_of({name: picture for name, picture in wanted.items() if picture is not None})
+        return found | self._features_of(wanted)
 
     def pretrain_pair(self, support, main, constants) -> Terms:
         """Returns the content terms alone, of one tail or of both."""

@@ -67,7 +67,7 @@ class Objective:
             "teacher": batch["teacher"] if config.feature_weight and not pretraining else None,
             "style": self._style_picture(batch) if style and config.gram_target == "batch" else None,
         }
-        found = self._features_of({name: picture for name, picture in wanted.items() if picture is not None})
+        found = self._features_of(wanted)
         if style:
             own = found.pop("style", None)
             found["grams"] = self._grams(own) if own else self._set_grams(batch)
@@ -139,7 +139,9 @@ class Objective:
     def _style_picture(self, batch):
         return batch["anime_gray" if self.config.gram_picture == "gray" else "anime"]
 
-    def _features_of(self, pictures: dict[str, Any]) -> dict[str, Any]:
+    def _features_of(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Returns name -> {layer: features} of all that are not None, in one pass."""
+        pictures = {name: picture for name, picture in wanted.items() if picture is not None}
         if not pictures:
             return {}
         found = self.features(ops.concatenate([ops.cast(p, "float32") for p in pictures.values()], axis=0))

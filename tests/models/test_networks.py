@@ -1,5 +1,7 @@
 """Networks: published parameter counts, sizes, ranges, and what each variable is for."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,12 @@ from animegan_tf.models import DISCRIMINATORS, GENERATORS, build_discriminator, 
 
 def _trained(network) -> int:
     return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+
+
+@functools.cache
+def _generator(name: str):
+    """Returns a generator for tests that do not change it: building one takes longer than a picture."""
+    return build_generator(name, width=8)
 
 
 def _inputs(network, rng, size, batch=2) -> dict:
@@ -46,7 +54,7 @@ def test_discriminator_parameters(name):
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("size", [(64, 64), (32, 96)])
 def test_generator_keeps_size_and_range(rng, name, size):
-    network = build_generator(name, width=8)
+    network = _generator(name)
     stylized = np.asarray(_call(network, _inputs(network, rng, size), training=False))
     assert stylized.shape == (2, *size, 3) and stylized.dtype == np.float32
     assert np.isfinite(stylized).all() and np.abs(stylized).max() <= 1 and np.ptp(stylized) > 0
@@ -54,7 +62,7 @@ def test_generator_keeps_size_and_range(rng, name, size):
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_a_flat_black_picture_gives_numbers(rng, name):
-    network = build_generator(name, width=8)
+    network = _generator(name)
     inputs = _inputs(network, rng, (32, 32), batch=1)
     inputs["image"][:] = -1
     assert np.isfinite(_call(network, inputs, training=False)).all()
@@ -62,7 +70,7 @@ def test_a_flat_black_picture_gives_numbers(rng, name):
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_pictures_of_a_batch_do_not_mix(rng, name):
-    network = build_generator(name, width=8)
+    network = _generator(name)
     inputs = _inputs(network, rng, (32, 32))
     together = np.asarray(_call(network, inputs, training=False))
     alone = _call(network, {key: value[1:] for key, value in inputs.items()}, training=False)

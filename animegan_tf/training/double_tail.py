@@ -83,15 +83,9 @@ class DoubleTailObjective(Objective):
         return terms | self._main_terms(batch, main, found["main"], cpu, constants, main_logits)
 
     def _support_terms(self, batch, support, found, constants, logits) -> Terms:
-        config, own, terms = self.config, found["support"], {}
-        if logits is not None:
-            terms["adversarial"] = config.adversarial_weight * mean_over(logits, self.adversarial.generator)
-        if config.content_weight:
-            terms["content"] = self._content(own, constants)
-        if config.perceptual_weight:
-            terms["perceptual"] = self._perceptual(own, constants)
-        if config.gram_weight:
-            terms["gram"] = self._gram(found["gray"] if config.gram_picture == "gray" else own, constants)
+        config, own = self.config, found["support"]
+        style = found["gray"] if config.gram_picture == "gray" else own
+        terms = self._feature_terms(own, style, constants, logits)
         for name, weight in (("regions", config.region_weight), ("photo_regions", config.photo_region_weight)):
             if weight:
                 terms[name] = weight * self._layer_loss(constants[name], own)

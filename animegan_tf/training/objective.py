@@ -88,18 +88,10 @@ class Objective:
           targets: from `targets`.
           logits: the discriminator's on `stylized`, one map or a list; None without a discriminator.
         """
-        config, terms = self.config, {}
         found = self.features(stylized)
-        if logits is not None:
-            terms["adversarial"] = config.adversarial_weight * mean_over(logits, self.adversarial.generator)
-        if config.content_weight:
-            terms["content"] = self._content(found, targets)
-        if config.perceptual_weight:
-            terms["perceptual"] = self._perceptual(found, targets)
-        if config.feature_weight:
-            terms["feature"] = config.feature_weight * self._layer_loss(targets["teacher"], found)
-        if config.gram_weight:
-            terms["gram"] = self._gram(found, targets)
+        terms = self._feature_terms(found, found, targets, logits)
+        if self.config.feature_weight:
+            terms["feature"] = self.config.feature_weight * self._layer_loss(targets["teacher"], found)
         return terms | self._pixel_terms(batch, stylized)
 
     def discriminator_pictures(self, batch: dict[str, Any], stylized) -> tuple[list[str], Any]:
@@ -120,6 +112,19 @@ class Objective:
             loss = self.adversarial.real if kind == "anime" else self.adversarial.fake
             weight = self.config.discriminator_weight * getattr(self.config, f"discriminator_{kind}_weight")
             terms[kind] = weight * mean_over([part[position] for part in maps], loss)
+        return terms
+
+    def _feature_terms(self, found, style_found, targets, logits) -> Terms:
+        """Returns the terms on logits and on features; `style_found`: of the picture whose style counts."""
+        config, terms = self.config, {}
+        if logits is not None:
+            terms["adversarial"] = config.adversarial_weight * mean_over(logits, self.adversarial.generator)
+        if config.content_weight:
+            terms["content"] = self._content(found, targets)
+        if config.perceptual_weight:
+            terms["perceptual"] = self._perceptual(found, targets)
+        if config.gram_weight:
+            terms["gram"] = self._gram(style_found, targets)
         return terms
 
     def _pixel_terms(self, batch, stylized, names: tuple[str, ...] = _PIXEL_TERMS) -> Terms:

@@ -22,12 +22,15 @@ EXTRAS = {
         "onnxruntime>=1.20",
         "tensorboard>=2.20",
     ],
+    # Trains under KERAS_BACKEND=jax, without TensorFlow; for a GPU, JAX's own extra: jax[cuda13].
+    "jax": ["jax>=0.10,<0.11", "keras>=3.15,<3.16", "opencv-python>=4.11", "absl-py>=2.1", "h5py>=3.11"],
     "onnx": ["onnxruntime>=1.20"],
     # mtcnn 1.0 brings its weights in the wheel and does not name TensorFlow itself.
     "faces": ["mtcnn>=1.0,<1.1", "tensorflow>=2.21,<2.22", "keras>=3.15,<3.16", "absl-py>=2.1"],
     "dev": [
         "pytest>=8",
         "pytest-xdist>=3.6",
+        "jax>=0.10,<0.11",
         "ruff>=0.9",
         "mypy>=1.14",
         "build>=1.2",
@@ -57,6 +60,7 @@ setup(
             "animegan = animegan_tf.apps.cli:main",
             "animegan-train = animegan_tf.training.run:main",
             "animegan-export = animegan_tf.export.run:main",
+            "animegan-new-style = animegan_tf.studio.new_style:main",
         ]
     },
     classifiers=[

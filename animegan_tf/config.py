@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from animegan_tf.errors import ConfigError, UnknownNameError
-from animegan_tf.options import check_bounds, given_flag, option, parse_flags
+from animegan_tf.options import check_bounds, given_flag, numbers, option, parse_flags
 
 RECIPE_GROUPS = ("data", "models", "losses", "optimisation", "schedule")
 
@@ -43,6 +43,12 @@ class TrainConfig:
     classes: tuple[str, ...] = option(
         (), "styles of a conditional model: sub-folders of --style_dir; empty: all of them", "data"
     )
+    abstraction_lines: float = option(
+        0.0, "darkness of the contour lines in the abstraction of a photo, see --content_picture", "data", low=0, high=1
+    )
+    photo_sampling: str = option(
+        "uniform", "each photo equally often, or each sub-folder of them", "data", choices=("uniform", "balanced")
+    )
     style_sampling: str = option(
         "uniform", "each style picture equally often, or each class", "data", choices=("uniform", "balanced")
     )
@@ -52,6 +58,9 @@ class TrainConfig:
     generator_width: int = option(0, "channels of its first layer; 0: as published", "models", low=0, high=512)
     discriminator: str = option("animeganv2", "discriminator network", "models")
     discriminator_width: int = option(0, "channels of its first layer; 0: as published", "models", low=0, high=512)
+    discriminator_crop: int = option(
+        0, "side of the middle of each picture that the discriminator sees, in px; 0: all of it", "models", low=0
+    )
     upsampling: str = option("resize", "decoder of the mobile generator", "models", choices=("resize", "transpose"))
     attention_norm: str = option(
         "batch",
@@ -83,14 +92,15 @@ class TrainConfig:
         "block4_conv4", "VGG19 layer of the content term; block4_conv4 is before ReLU, block4_relu4 after", "losses"
     )
     content_loss: str = option(
-        "l1",
-        "distance of the content features",
+        "l1", "distance of the content features", "losses", choices=("l1", "l1_per_channel", "l2", "relative_l2")
+    )
+    content_picture: str = option(
+        "photo",
+        "what content, chroma, tone and flat terms hold on to: the photo, or its calm areas and contour lines",
         "losses",
-        choices=("l1", "l1_per_channel", "l2", "relative_l2"),
+        choices=("photo", "abstraction"),
     )
-    perceptual_weight: float = option(
-        0.0, "weight of the L1 of several VGG19 layers, photo and result", "losses", low=0
-    )
+    perceptual_weight: float = option(0.0, "weight of the L1 of VGG19 layers, photo and result", "losses", low=0)
     perceptual_layers: tuple[str, ...] = option((), "VGG19 layers of the perceptual term", "losses")
     gram_weight: float = option(2.5, "weight of the style term: Gram matrices of VGG19 features", "losses", low=0)
     gram_layers: tuple[str, ...] = option((), "VGG19 layers of the style term; empty: --content_layer", "losses")
@@ -101,18 +111,25 @@ class TrainConfig:
     gram_picture: str = option("gray", "style pictures whose Gram matrices count", "losses", choices=("gray", "color"))
     gram_target: str = option(
         "batch",
-        "compare with the style pictures of the batch, or with the mean over 96 crops of the set",
+        "compare with the style pictures of the batch, or with the mean over the middles of the set's pictures",
         "losses",
         choices=("batch", "set"),
     )
     gram_loss: str = option(
         "l1", "distance of the Gram matrices", "losses", choices=("l1", "l1_per_channel", "l2", "relative_l1")
     )
+    gram_memory: float = option(
+        0.0, "decay of a running mean that stands in for a batch's Gram matrices; 0: off", "losses", low=0, high=0.999
+    )
     color_weight: float = option(15.0, "weight of the colour term, photo and result", "losses", low=0)
     color_loss: str = option("yuv", "colour space of the colour term", "losses", choices=("yuv", "lab"))
     chroma_weight: float = option(0.0, "weight of hue differences within the photo, kept", "losses", low=0)
+    tone_weight: float = option(0.0, "weight of light and dark within the photo, kept", "losses", low=0)
     tv_weight: float = option(1.0, "weight of total variation", "losses", low=0)
     flat_weight: float = option(0.0, "weight of gradients where the photo is flat", "losses", low=0)
+    cel_weight: float = option(
+        0.0, "weight of the share of neighbours that differ: calm areas anywhere", "losses", low=0
+    )
     edge_weight: float = option(0.0, "weight of the L1 of Sobel edges, photo and result", "losses", low=0)
     landmark_weight: float = option(0.0, "weight of the L1 around facial landmarks", "losses", low=0)
     output_weight: float = option(0.0, "distillation: weight of the L1 to the teacher's picture", "losses", low=0)
@@ -131,6 +148,12 @@ class TrainConfig:
     )
     main_adversarial_weight: float = option(0.0, "double tail: adversarial weight of the main tail", "losses", low=0)
     main_discriminator_weight: float = option(0.0, "double tail: weight of the main discriminator", "losses", low=0)
+    pretrain_loss: str = option(
+        "content",
+        "what pre-training goes by: the content term, or the pixels of the picture to hold on to, without VGG19",
+        "losses",
+        choices=("content", "pixels"),
+    )
     pretrain_tails: str = option("both", "double tail: what pre-training trains", "losses", choices=("both", "support"))
 
     generator_lr: float = option(2e-5, "learning rate of the generator", "optimisation", low=0, high=1)
@@ -157,6 +180,9 @@ class TrainConfig:
     pretrain_epochs: int = option(10, "epochs on the content term alone, at the start", "schedule", low=0)
     discriminator_pretrain_epochs: int = option(
         0, "epochs in which only the discriminator learns, before all else", "schedule", low=0
+    )
+    frozen_norm_epochs: int = option(
+        0, "epochs at the end in which the generator's batch norm uses its running statistics", "schedule", low=0
     )
     progressive_start: int = option(
         0,
@@ -196,6 +222,10 @@ class TrainConfig:
         check_bounds(self)
         if self.image_size % 32:
             raise ConfigError(f"--image_size={self.image_size} must be a multiple of 32.")
+        if self.discriminator_crop % 32 or self.discriminator_crop > self.image_size:
+            raise ConfigError(
+                f"--discriminator_crop={self.discriminator_crop} must be 0 or a multiple of 32 up to --image_size."
+            )
         for stream in ("photo", "style"):
             low, high = getattr(self, f"{stream}_crop_min"), getattr(self, f"{stream}_crop_max")
             if low > high:
@@ -209,16 +239,18 @@ class TrainConfig:
         if before > self.epochs:
             names = "--discriminator_pretrain_epochs and " * bool(self.discriminator_pretrain_epochs)
             raise ConfigError(f"{names}--pretrain_epochs={before} must not be above --epochs={self.epochs}.")
-        if self.pretrain_epochs and not self.content_weight:
-            raise ConfigError("--pretrain_epochs needs --content_weight above 0: pre-training is on content alone.")
+        if before + self.frozen_norm_epochs > self.epochs:
+            raise ConfigError(
+                f"--frozen_norm_epochs={self.frozen_norm_epochs} must leave epochs to learn statistics in."
+            )
+        if self.pretrain_epochs and self.pretrain_loss == "content" and not self.content_weight:
+            raise ConfigError("--pretrain_epochs with --pretrain_loss=content needs --content_weight above 0.")
         if self.discriminator_pretrain_epochs and not self.adversarial:
             raise ConfigError("--discriminator_pretrain_epochs needs --adversarial_weight above 0.")
         if self.freeze_threshold and self.adversarial_loss == "wgan":
-            raise ConfigError(
-                "--freeze_threshold does not go with --adversarial_loss=wgan: that loss falls below zero."
-            )
+            raise ConfigError("--freeze_threshold does not go with --adversarial_loss=wgan, which falls below zero.")
         side = self.progressive_start
-        if side and (side % 32 or side > self.image_size or not _is_power_of_two(self.image_size / side)):
+        if side and (side % 32 or side > self.image_size or not math.log2(self.image_size / side).is_integer()):
             raise ConfigError(
                 f"--progressive_start={side} must be a multiple of 32, and --image_size={self.image_size} "
                 "that side doubled once or more."
@@ -259,12 +291,14 @@ class TrainConfig:
     def _check_layers(self) -> None:
         if self.perceptual_weight and not self.perceptual_layers:
             raise ConfigError("--perceptual_weight needs --perceptual_layers.")
-        _numbers("gram_layer_weights", self.gram_layer_weights, low=0)
+        if self.gram_memory and self.gram_target != "set":
+            raise ConfigError("--gram_memory needs --gram_target=set: batches are compared with one another otherwise.")
+        numbers("gram_layer_weights", self.gram_layer_weights, low=0)
         if self.gram_layer_weights and len(self.gram_layer_weights) != len(self.style_layers):
             raise ConfigError(
                 f"--gram_layer_weights has {len(self.gram_layer_weights)} weights for {len(self.style_layers)} layers."
             )
-        denoise = _numbers("revision_denoise", self.revision_denoise, low=1)
+        denoise = numbers("revision_denoise", self.revision_denoise, low=1)
         if len(denoise) != 4 or any(number != int(number) for number in denoise):
             raise ConfigError(
                 "--revision_denoise needs four whole numbers: strength, colour strength, template, search."
@@ -278,7 +312,7 @@ class TrainConfig:
     @property
     def style_layer_weights(self) -> tuple[float, ...]:
         """Weight of each of `style_layers`: --gram_layer_weights, or equal ones that sum to 1."""
-        given = _numbers("gram_layer_weights", self.gram_layer_weights, low=0)
+        given = numbers("gram_layer_weights", self.gram_layer_weights, low=0)
         return given or (1.0 / len(self.style_layers),) * len(self.style_layers)
 
     @property
@@ -309,26 +343,25 @@ class TrainConfig:
 
 # The generator's terms; all of them can be its only one.
 _TERMS = (
-    *("adversarial", "content", "perceptual", "gram", "color", "chroma", "tv", "flat", "edge", "landmark"),
+    *(
+        "adversarial",
+        "content",
+        "perceptual",
+        "gram",
+        "color",
+        "chroma",
+        "tone",
+        "tv",
+        "flat",
+        "cel",
+        "edge",
+        "landmark",
+    ),
     *("output", "feature"),
 )
 
 
 _DOUBLE_TAIL_TERMS = ("region", "photo_region", "revision", "revision_feature", "main_adversarial")
-
-
-def _is_power_of_two(ratio: float) -> bool:
-    return ratio == int(ratio) and int(ratio) & (int(ratio) - 1) == 0
-
-
-def _numbers(name: str, texts: tuple[str, ...], low: float) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(text) for text in texts)
-    except ValueError:
-        raise ConfigError(f"--{name}={','.join(texts)} must be numbers with commas between.") from None
-    if any(not number >= low for number in numbers):
-        raise ConfigError(f"--{name}={','.join(texts)}: numbers must be {low:g} or more.")
-    return numbers
 
 
 def read_flagfile(path: Path) -> TrainConfig:

@@ -191,3 +191,14 @@ def _bounds_text(meta) -> str:
     if low is None and high is None:
         return ""
     return f" ({low:g} or more)" if high is None else f" ({low:g} to {high:g})"
+
+
+def numbers(name: str, texts: tuple[str, ...], low: float) -> tuple[float, ...]:
+    """Returns the values of --name, a list of numbers. Raises ConfigError for another text or a value below `low`."""
+    try:
+        found = tuple(float(text) for text in texts)
+    except ValueError:
+        raise ConfigError(f"--{name}={','.join(texts)} must be numbers with commas between.") from None
+    if any(not number >= low for number in found):
+        raise ConfigError(f"--{name}={','.join(texts)}: numbers must be {low:g} or more.")
+    return found

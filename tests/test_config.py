@@ -47,7 +47,7 @@ def test_a_flagfile_gives_an_equal_config_and_later_flags_win(tmp_path):
         (["--adversarial_loss=lsgn"], "adversarial_loss=lsgn.*lsgan"),
         (["--photo_crop_min=0.9", "--photo_crop_max=0.5"], "--photo_crop_min=0.9 must not be above"),
         (["--pretrain_epochs=9", "--epochs=3"], "--pretrain_epochs=9 must not be above --epochs=3"),
-        (["--content_weight=0"], "--pretrain_epochs needs --content_weight"),
+        (["--content_weight=0"], "--pretrain_epochs with --pretrain_loss=content needs --content_weight"),
         (["photos"], "Unexpected argument 'photos'"),
         (["--discriminator_weight=0"], "--adversarial_weight needs --discriminator_weight"),
     ],

@@ -5,6 +5,7 @@ those of EXTRAS that a run asks for, all float32:
   label: [B, classes], one-hot, of the anime picture.
   noise: [B, NOISE_SIZE], standard normal.
   face: [B, S, S, 1] in [0, 1], large around the landmarks of a face in the photo, 0 where none is annotated.
+  abstraction: [B, S, S, 3] in [-1, 1], RGB, the photo's calm areas and contour lines, see abstraction.py.
   photo_regions: [B, S, S, 3] in [-1, 1], RGB, the photo with every superpixel in its mean colour.
   teacher: [B, S, S, 3] in [-1, 1], RGB, what a teacher makes of the photo.
 Batch k holds the samples k * B ... k * B + B - 1 of every stream, so a run resumes at step k by start=k.
@@ -15,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,19 +25,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from animegan_tf import images
+from animegan_tf.data.abstraction import abstract
 from animegan_tf.data.augment import Augmentation
 from animegan_tf.data.edges import list_pictures
 from animegan_tf.data.faces import landmark_map, landmark_path, read_landmarks
 from animegan_tf.data.regions import superpixels
 from animegan_tf.data.samples import PictureCache, Stream, StyleSamples
-from animegan_tf.data.sampling import class_of, one_hot, select_styles
+from animegan_tf.data.sampling import class_of, one_hot, photo_frequencies, select_styles
 from animegan_tf.errors import AnimeganError, ConfigError, DataError, UnknownNameError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 STREAMS = ("photo", "anime", "anime_gray", "anime_smooth")
-EXTRAS = ("label", "noise", "face", "photo_regions", "teacher")
+EXTRAS = ("label", "noise", "face", "abstraction", "photo_regions", "teacher")
 NOISE_SIZE = 16
 _BATCHES_AHEAD = 2
 
@@ -50,7 +52,7 @@ class Samples:
 
     extras: which of EXTRAS, in the order of the batch.
     classes: the style's classes in the order of the label; () when the run has none.
-    landmark_dir: of 'face'. teacher: of 'teacher', see build_samples.
+    landmark_dir: of 'face'. teacher: of 'teacher', lines: of 'abstraction', see build_samples.
     failure: the first error of ours that a sample raised, or None. TensorFlow turns an exception inside a dataset
       into its own, with a stack in place of our sentence: see `user_errors`.
     """
@@ -61,6 +63,7 @@ class Samples:
     classes: tuple[str, ...] = ()
     landmark_dir: Path | None = None
     teacher: Teacher | None = None
+    lines: float = 0.0
     failure: AnimeganError | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -99,6 +102,7 @@ class Samples:
                 "label": lambda: one_hot(class_of(self.style.stream.folder, style_file), self.classes),
                 "noise": lambda: self.photo.noise(index, NOISE_SIZE),
                 "face": lambda: self._face(index, file, picture),
+                "abstraction": lambda: abstract(photo, self.lines),
                 "photo_regions": lambda: superpixels(photo),
                 "teacher": lambda: self._teach(photo),
             }
@@ -145,15 +149,15 @@ def build_samples(
     extras: tuple[str, ...] = (),
     landmark_dir: Path | None = None,
     teacher: Teacher | None = None,
+    lines: float = 0.0,
+    photo_sampling: str = "uniform",
 ) -> Samples:
     """Returns the samples of a training run. What is not asked for changes no bit of the rest.
 
     Args:
-      photo_dir: folder of photos.
-      style_dir: folder of style pictures.
-      smooth_dir: folder of their edge-smoothed copies; None smooths on the fly.
-      photo_augmentation: random changes of photos.
-      style_augmentation: random changes of style pictures; same image_size.
+      photo_dir, style_dir: folders of photos and of style pictures.
+      smooth_dir: folder of edge-smoothed copies of the style; None smooths on the fly.
+      photo_augmentation, style_augmentation: random changes, to one image_size.
       seed: any integer; with the folders' content and the sample's index it fixes every sample.
       cache_mb: megabytes of decoded pictures kept in memory, over both folders.
       classes: sub-folders of style_dir to use, in the order of the label; (): all of them, sorted, when labels or
@@ -164,6 +168,8 @@ def build_samples(
       extras: which of EXTRAS a batch holds besides STREAMS, in this order.
       landmark_dir: folder of landmark files under the names of the photos; needed by 'face'.
       teacher: makes its picture of a photo for 'teacher'; called by several threads at once.
+      lines: darkness of the contour lines in 'abstraction'.
+      photo_sampling: 'uniform': each photo once an epoch; 'balanced': each sub-folder equally often.
 
     Raises:
       DataError: a folder is missing, empty, lacks smooth copies, classes or landmarks, or the weights are wrong.
@@ -172,7 +178,9 @@ def build_samples(
     if photo_augmentation.image_size != style_augmentation.image_size:
         raise ConfigError("Photo and style samples must have one image_size.")
     cache = PictureCache(cache_mb * 1_000_000)
-    photo = Stream(photo_dir, "photo_dir", photo_augmentation, seed, "photo", cache)
+    photos = list_pictures(photo_dir, "photo_dir")
+    often = photo_frequencies(photo_dir, photos, photo_sampling)
+    photo = Stream(photo_dir, "photo_dir", photo_augmentation, seed, "photo", cache, photos, often)
     _check_extras(extras, photo, landmark_dir, teacher)
     chosen = select_styles(
         style_dir,
@@ -183,12 +191,13 @@ def build_samples(
         weights_file=style_weights,
     )
     style = Stream(style_dir, "style_dir", style_augmentation, seed, "style", cache, chosen.files, chosen.frequencies)
-    return Samples(photo, StyleSamples(style, smooth_dir, smooth_salt), extras, chosen.classes, landmark_dir, teacher)
+    styles = StyleSamples(style, smooth_dir, smooth_salt)
+    return Samples(photo, styles, extras, chosen.classes, landmark_dir, teacher, lines)
 
 
 def array_batches(
     samples: Samples, batch_size: int, start: int = 0, threads: int = 2
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Generator[dict[str, np.ndarray], None, None]:
     """Yields batches without end, from batch number `start`, made by `threads` threads; TensorFlow is not needed.
 
     Close the iterator (or let it go) to stop the threads.

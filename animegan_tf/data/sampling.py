@@ -1,4 +1,4 @@
-"""Which style pictures a run sees, how often in an epoch, and of which class each one is."""
+"""Which pictures a run sees, how often in an epoch, and of which class each style picture is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from animegan_tf.errors import ConfigError, DataError, UnknownNameError
 
-STYLE_SAMPLINGS = ("uniform", "balanced")
+SAMPLINGS = ("uniform", "balanced")
 _COLUMNS = ("picture", "weight")
 _NOT_IN_NAMES = set(",:=\"'")  # they part names from each other and from weights, in flags and recipes
 
@@ -82,8 +82,8 @@ def select_styles(
       DataError: a class has no picture, or the file of weights is wrong or leaves nothing.
       ConfigError: a class is named twice. UnknownNameError: no such sampling.
     """
-    if sampling not in STYLE_SAMPLINGS:
-        raise UnknownNameError("--style_sampling", sampling, STYLE_SAMPLINGS)
+    if sampling not in SAMPLINGS:
+        raise UnknownNameError("--style_sampling", sampling, SAMPLINGS)
     balanced = sampling == "balanced"
     if classes or labels or balanced:
         classes = _check_classes(style_dir, classes, classes_of(style_dir, files))
@@ -100,6 +100,23 @@ def select_styles(
         return Selection(used, classes, None)
     used_weights = np.array([weights.get(path, 1.0) for path in used])
     return Selection(used, classes, _frequencies(used_weights, numbers if balanced else np.zeros_like(numbers)))
+
+
+def photo_frequencies(photo_dir: Path, files: list[Path], sampling: str) -> Frequencies | None:
+    """Returns how often each photo comes in an epoch; None for each once.
+
+    'balanced': every first-level sub-folder of `photo_dir` equally often, and what lies in none as one more. A style
+    is met by the mean of what it was trained on: a few pictures of people among many landscapes hardly count.
+
+    Raises:
+      UnknownNameError: no such sampling.
+    """
+    if sampling not in SAMPLINGS:
+        raise UnknownNameError("--photo_sampling", sampling, SAMPLINGS)
+    if sampling == "uniform":
+        return None
+    _, groups = np.unique([class_of(photo_dir, path) for path in files], return_inverse=True)
+    return _frequencies(np.ones(len(files)), groups)
 
 
 def class_of(style_dir: Path, path: Path) -> str:

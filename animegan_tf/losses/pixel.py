@@ -24,6 +24,7 @@ _ROOTS_TO_LAB = np.array([[0.0, 500.0, 0.0], [116.0, -500.0, 200.0], [0.0, 0.0, 
 _RGB_TO_GRAY = np.array([[0.2989], [0.5870], [0.1140]], "float32")
 _FLATNESS = 24.0
 _EDGE_EPSILON = 1e-6
+_CEL_STEP = 0.03
 
 
 def gray(image):
@@ -124,15 +125,33 @@ def landmark(photo, stylized, face):
     return ops.sum(error) / ops.maximum(faces, 1.0)
 
 
+def likeness(picture, stylized):
+    """Returns L1 between picture and result plus twice the L1 of the differences of neighbours, which draw lines."""
+    picture, stylized = _float(picture), _float(stylized)
+    steps = zip(_gradients(picture), _gradients(stylized), strict=True)
+    return l1(picture, stylized) + 2.0 * sum(l1(wanted, step) for wanted, step in steps)
+
+
 def chroma_contrast(photo, stylized):
     """Returns L1 of U plus L1 of V between photo and result in [0, 1], each less its mean over the picture.
 
     A style may tint the whole picture freely, but what differs in hue goes on differing.
     Differs: ours; in AnimeGAN's colour loss Huber makes U and V count for next to nothing beside Y.
     """
-    chroma = [rgb_to_yuv((_float(image) + 1.0) / 2.0)[..., 1:] for image in (photo, stylized)]
-    kept, found = (values - ops.mean(values, axis=(1, 2), keepdims=True) for values in chroma)
-    return 2.0 * ops.mean(ops.abs(kept - found))
+    kept, found = _contrasts(photo, stylized)
+    return 2.0 * ops.mean(ops.abs(kept[..., 1:] - found[..., 1:]))
+
+
+def tone_contrast(photo, stylized):
+    """Returns L1 of Y between photo and result in [0, 1], each less its mean, plus L1 of the differences of neighbours.
+
+    A style may brighten or darken the whole picture, but what is lighter than the rest stays so, and edges stay edges.
+    Differs: ours.
+    """
+    kept, found = (values[..., :1] for values in _contrasts(photo, stylized))
+    return l1(kept, found) + sum(
+        l1(wanted, step) for wanted, step in zip(_gradients(kept), _gradients(found), strict=True)
+    )
 
 
 def total_variation(stylized):
@@ -156,7 +175,24 @@ def flat_variation(photo, stylized):
     return sum(ops.mean(ops.exp(-_FLATNESS * ops.abs(guide)) * ops.abs(step)) for guide, step in terms)
 
 
+def cel(stylized):
+    """Returns mean d^2 / (d^2 + s^2) over the differences d of neighbours in the result, s = 0.03 in [-1, 1].
+
+    About the share of neighbours that differ by more than four levels of 255. It grows no further for a sharp edge,
+    and so asks for areas of one colour with lines between them, as a cel is painted.
+    Source: Geman and McClure 1987's function, as a smooth form of the L0 gradient norm of Xu et al. 2011.
+    """
+    squares = [ops.square(step) for step in _gradients(_float(stylized))]
+    return 0.5 * sum(ops.mean(square / (square + _CEL_STEP**2)) for square in squares)
+
+
 COLOR_LOSSES = {"yuv": color, "lab": lab_color}
+
+
+def _contrasts(photo, stylized):
+    """Returns (of the photo, of the result): YUV in [0, 1] less each picture's mean, [B, H, W, 3]."""
+    yuv = [rgb_to_yuv((_float(image) + 1.0) / 2.0) for image in (photo, stylized)]
+    return [values - ops.mean(values, axis=(1, 2), keepdims=True) for values in yuv]
 
 
 def _gradients(image):

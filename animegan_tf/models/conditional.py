@@ -86,7 +86,8 @@ class ExternalAttention(layers.Layer):
 
 
 def _log_sum_exp(scores):
-    peak = ops.max(scores, axis=(1, 2), keepdims=True)
+    # It cancels out, so it needs no gradient, and XLA's of a maximum may be 0 / 0: see mobile._largest.
+    peak = ops.stop_gradient(ops.max(scores, axis=(1, 2), keepdims=True))
     # One axis after the other, as `mean_by_axis` says.
     total = ops.sum(ops.sum(ops.exp(scores - peak), axis=2, keepdims=True), axis=1, keepdims=True)
     return peak + ops.log(total)

@@ -23,7 +23,7 @@ from animegan_tf.training.objective import Objective, feature_names, mean_grams,
 from animegan_tf.training.phases import Plan, build_optimizer
 from animegan_tf.training.trainer import Trainer
 
-_STYLE_CROPS, _STYLE_BATCH = 96, 4
+_STYLE_PICTURES, _MIDDLE = 100, 256  # of a set that is to be met as a whole, and their side in px
 _STYLES_SHOWN = 3
 
 
@@ -61,6 +61,8 @@ def samples_of(config: TrainConfig, teacher: Teacher | None = None) -> Samples:
         extras=extras,
         landmark_dir=_path(config.landmark_dir),
         teacher=teacher,
+        lines=config.abstraction_lines,
+        photo_sampling=config.photo_sampling,
     )
 
 
@@ -115,33 +117,35 @@ def _style_grams(config: TrainConfig, samples: Samples, features) -> dict[str, n
     """Returns layer -> [K, C, C] for gram_target=set: of each class where the run has labels, else of the whole set."""
     if not config.gram_weight or config.gram_target != "set":
         return None
+    stream = samples.style.stream
+    sets = [stream.files]
     if "label" in samples.extras:
-        sets = [_class_crops(config, samples, name) for name in samples.classes]
-    else:
-        sets = [[samples.style.sample(index)[_position(config)] for index in range(_STYLE_CROPS)]]
+        sets = [[file for file in stream.files if class_of(stream.folder, file) == name] for name in samples.classes]
     found = [
-        mean_grams(features, config.style_layers, _batches(crops), centered=config.gram_centered) for crops in sets
+        mean_grams(features, config.style_layers, _middles(config, samples, files), centered=config.gram_centered)
+        for files in sets
     ]
     return {layer: np.concatenate([grams[layer] for grams in found]) for layer in config.style_layers}
 
 
-def _class_crops(config: TrainConfig, samples: Samples, name: str) -> list[np.ndarray]:
-    """Returns crops of one class, its pictures in turn: in the order of training a rare class might not come."""
-    stream, crops = samples.style.stream, []
-    files = [file for file in stream.files if class_of(stream.folder, file) == name]
-    for index in range(_STYLE_CROPS):
+def _middles(config: TrainConfig, samples: Samples, files: list[Path]) -> Iterator[np.ndarray]:
+    """Yields the middle of each style picture, [1, S, S, 3] float32 in [-1, 1]; of a large set, of some spread over it.
+
+    At the size at which the smallest crop is cut, which should be the picture's own, without changes of colour.
+    """
+    stream, readable = samples.style.stream, False
+    for file in files[:: max(1, len(files) // _STYLE_PICTURES)]:
         with contextlib.suppress(ImageError):
-            crop = stream.augmentation(stream.read(files[index % len(files)]), stream.rng(index))
-            crops.append(to_gray(crop) if config.gram_picture == "gray" else crop)
-    if not crops:
-        raise DataError(f"--style_dir={config.style_dir}: no picture of the class {name!r} can be read.")
-    return crops
+            picture = middle(stream.read(file), _MIDDLE)
+            readable = True
+            yield images.to_float(to_gray(picture) if config.gram_picture == "gray" else picture)[None]
+    if not readable:
+        names = ", ".join(sorted({class_of(stream.folder, file) for file in files})) if samples.classes else "the set"
+        raise DataError(f"--style_dir={config.style_dir}: no picture of {names} can be read.")
 
 
-def _position(config: TrainConfig) -> int:
-    return 1 if config.gram_picture == "gray" else 0
-
-
-def _batches(crops: list[np.ndarray]) -> Iterator[np.ndarray]:
-    for first in range(0, len(crops), _STYLE_BATCH):
-        yield images.to_float(np.stack(crops[first : first + _STYLE_BATCH]))
+def middle(picture: np.ndarray, side: int) -> np.ndarray:
+    """Returns the middle of [H, W, 3], a square of `side`, or of the short side where that is less."""
+    side = min(side, *picture.shape[:2])
+    top, left = ((length - side) // 2 for length in picture.shape[:2])
+    return picture[top : top + side, left : left + side]

@@ -10,6 +10,7 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -19,8 +20,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from animegan_tf import images
-from animegan_tf.errors import TrainingError, needs_extra
+from animegan_tf.errors import MissingExtraError, TrainingError, needs_extra
 from animegan_tf.training.checkpoints import last_good, save_checkpoint
+from animegan_tf.training.gradients import on_tensorflow
 
 _LOG_ALL_UNTIL = 20
 _LOG_EVERY = 50
@@ -95,23 +97,35 @@ class Progress(StepCallback):
 
 
 class Scalars(StepCallback):
-    """TensorBoard scalars of every logged term, in run_dir/scalars."""
+    """TensorBoard scalars of every logged term, in run_dir/scalars; without TensorBoard a sentence on stderr."""
 
     def __init__(self, run_dir: Path):
         super().__init__()
-        # TensorBoard's own writer and not tf.summary: the same under every Keras backend.
-        with needs_extra("tensorboard", "tensorboard", "train", "Writing scalars"):
-            from tensorboard.summary import Writer
+        self.writer = None
+        try:
+            # TensorBoard's own writer and not tf.summary: the same under every Keras backend.
+            with needs_extra("tensorboard", "tensorboard", None, "Writing scalars"):
+                import tensorboard.compat
 
-        self.writer = Writer(str(run_dir / "scalars"))
+                if not on_tensorflow():
+                    # TensorBoard's own switch: it then leaves TensorFlow unloaded where that is installed.
+                    sys.modules.setdefault("tensorboard.compat.notf", tensorboard.compat)
+                from tensorboard.summary import Writer
+        except MissingExtraError as error:
+            print(f"animegan-train: no scalars in this run. {error}", file=sys.stderr)
+        else:
+            self.writer = Writer(str(run_dir / "scalars"))
 
     def on_step(self, step, logs):
+        if self.writer is None:
+            return
         if step <= _LOG_ALL_UNTIL or step % _LOG_EVERY == 0:
             for name, value in logs.items():
                 self.writer.add_scalar(name, np.float32(value), step)
 
     def on_train_end(self, logs=None):
-        self.writer.flush()
+        if self.writer is not None:
+            self.writer.flush()
 
 
 class SampleGrids(StepCallback):
@@ -193,3 +207,16 @@ class StopOnSignal(StepCallback):
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+
+
+class Watched(StepCallback):
+    """Stops training as a signal does when watch(steps finished in all) returns True. Put it before Checkpoints."""
+
+    def __init__(self, watch: Callable[[int], bool], stop: StopOnSignal):
+        super().__init__()
+        self.watch, self.stop = watch, stop
+
+    def on_step(self, step, logs):
+        if self.watch(step):
+            self.stop.requested = True
+            self.model.stop_training = True

@@ -35,7 +35,7 @@ def save_checkpoint(trainer: Trainer, run_dir: Path, keep: int) -> Path:
       CheckpointError: the folder cannot be written to.
     """
     step = int(trainer.step.numpy())
-    arrays = {name: np.array(v.numpy()) for name, v in _variables(trainer).items()}
+    arrays = {name: np.array(v.numpy()) for name, v in trainer.state.items()}
     bad = next((name for name, value in arrays.items() if not np.isfinite(value).all()), None)
     if bad:
         raise TrainingError(f"Step {step}: {bad} holds NaN or infinity; {last_good(run_dir)}")
@@ -90,21 +90,9 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _assign(trainer: Trainer, arrays: dict[str, np.ndarray], folder: Path) -> None:
-    variables = _variables(trainer)
+    variables = trainer.state
     shapes = {name: tuple(v.shape) for name, v in variables.items()}
     if shapes != {name: value.shape for name, value in arrays.items()}:
         raise CheckpointError(f"{folder} belongs to other networks or optimizers than this recipe's.")
     for name, variable in variables.items():
         variable.assign(arrays[name])
-
-
-def _variables(trainer: Trainer) -> dict:
-    """Returns name -> variable for all that changes; names are stable while the architecture is."""
-    named = {
-        f"{part}/{position:03d}": variable
-        for part, owner in trainer.parts.items()
-        if owner is not None
-        for position, variable in enumerate(owner.variables)
-    }
-    strengths = {f"strength/{side}": variable for side, variable in trainer.strengths.items()}
-    return {"step": trainer.step, **strengths, **named}

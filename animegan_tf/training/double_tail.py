@@ -7,12 +7,12 @@ its picture without noise and small gradients is what the main tail learns to pa
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from animegan_tf import images
@@ -22,6 +22,7 @@ from animegan_tf.errors import ConfigError
 from animegan_tf.losses import pixel
 from animegan_tf.losses.adversarial import ADVERSARIAL_LOSSES
 from animegan_tf.models.guided_filter import guided_filter
+from animegan_tf.training.gradients import on_cpu, on_tensorflow
 from animegan_tf.training.objective import Objective, Terms, as_list, mean_over
 from animegan_tf.training.trainer import Trainer, check_variables, named
 
@@ -31,8 +32,8 @@ _RADIUS, _EPSILON = 2, 0.01
 class DoubleTailObjective(Objective):
     """The terms of both tails; those of the support tail are `Objective`'s own.
 
-    Of the picture terms, colour, chroma, total variation and flatness weigh on the support tail as published; edges,
-    landmarks and a teacher's picture on the main tail, which is what is exported.
+    Of the picture terms, colour, chroma, tone, total variation, flatness and cel weigh on the support tail,
+    as published; edges, landmarks and a teacher's picture on the main tail, which is what is exported.
     """
 
     def __init__(self, config: TrainConfig, features: Callable, style_grams: dict[str, np.ndarray] | None = None):
@@ -40,6 +41,8 @@ class DoubleTailObjective(Objective):
         # The soft labels belong to the grey pair alone.
         hard = "lsgan" if config.adversarial_loss == "lsgan_soft" else config.adversarial_loss
         self.main_adversarial = ADVERSARIAL_LOSSES[hard]
+        for compute in self._cpu_functions().values():
+            compute(np.zeros((8, 8, 3), np.uint8))  # a missing package is one sentence here, and a stack in a step
 
     def cpu_targets(self, raw, support) -> dict[str, Any]:
         """Returns 'regions', the superpixels of `support`, and 'revision', what the main tail is to paint.
@@ -49,12 +52,18 @@ class DoubleTailObjective(Objective):
         Args:
           raw, support: the support tail before and after the guided filter, [B, H, W, 3] float32 in [-1, 1].
         """
-        config, targets = self.config, {}
+        sources = {"regions": support, "revision": raw}
+        return {name: _each_on_cpu(compute, sources[name]) for name, compute in self._cpu_functions().items()}
+
+    def _cpu_functions(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """Returns those of the two targets that have a weight: name -> uint8 [H, W, 3] -> the target."""
+        config = self.config
+        functions: dict[str, Callable] = {}
         if config.region_weight:
-            targets["regions"] = _on_cpu(lambda image: superpixels(image, min_size=config.region_min_size), support)
+            functions["regions"] = lambda image: superpixels(image, min_size=config.region_min_size)
         if config.revision_weight or config.revision_feature_weight or config.main_discriminator_weight:
-            targets["revision"] = _on_cpu(lambda image: revision_target(image, denoise=config.denoise), raw)
-        return targets
+            functions["revision"] = lambda image: revision_target(image, denoise=config.denoise)
+        return functions
 
     def constants(self, batch, cpu: dict[str, Any], pretraining: bool) -> dict[str, Any]:
         """Returns `targets` and, under 'photo_regions', 'regions' and 'revision', the features of those pictures."""
@@ -70,10 +79,10 @@ class DoubleTailObjective(Objective):
         return found | self._features_of(wanted)
 
     def pretrain_pair(self, support, main, constants) -> Terms:
-        """Returns the content terms alone, of one tail or of both."""
-        terms = {"content": self._content(self.features(support), constants)}
+        """Returns the terms of pre-training alone, of one tail or of both."""
+        terms = self.pretrain_terms(support, constants)
         if self.config.pretrain_tails == "both":
-            terms["main_content"] = self._content(self.features(main), constants)
+            terms |= {f"main_{name}": value for name, value in self.pretrain_terms(main, constants).items()}
         return terms
 
     def pair_terms(self, batch, support, main, cpu, constants, logits, main_logits) -> Terms:
@@ -89,7 +98,7 @@ class DoubleTailObjective(Objective):
         for name, weight in (("regions", config.region_weight), ("photo_regions", config.photo_region_weight)):
             if weight:
                 terms[name] = weight * self._layer_loss(constants[name], own)
-        return terms | self._pixel_terms(batch, support, ("color", "chroma", "tv", "flat"))
+        return terms | self._pixel_terms(batch, support, ("color", "chroma", "tone", "tv", "flat", "cel"))
 
     def _main_terms(self, batch, main, own, cpu, constants, logits) -> Terms:
         config, terms = self.config, {}
@@ -119,7 +128,7 @@ class DoubleTailObjective(Objective):
 
 
 class DoubleTailTrainer(Trainer):
-    """Trains AnimeGANv3 under `fit`; see `Trainer` for batches and arguments.
+    """Trains AnimeGANv3 under `learn`; see `Trainer` for batches and arguments.
 
     Differs: the published loop updates G, computes G(photo) again and updates both discriminators on that; here both
     learn from the same pictures, and G is computed once.
@@ -140,6 +149,8 @@ class DoubleTailTrainer(Trainer):
                 f"--discriminator={objective.config.discriminator} needs a {next(iter(discriminator.inputs_shape))}, "
                 "which a double-tail generator has not."
             )
+        if objective.config.discriminator_crop:
+            raise ConfigError("--discriminator_crop does not go with a double-tail generator: set it to 0.")
         super().__init__(generator=generator, objective=objective, discriminator=discriminator, averaged=averaged)
         self.strengths["d_main"] = self._strength("d_main")
         self.main_discriminator = main_discriminator
@@ -147,8 +158,8 @@ class DoubleTailTrainer(Trainer):
         check_variables(discriminator, main_discriminator)
 
     def compile(self, *, optimizer: Callable[[str], keras.optimizers.Optimizer], jit_compile: bool = False):
-        """Makes one optimizer per network. Raises ConfigError for XLA, which cannot run the targets on the CPU."""
-        if jit_compile:
+        """Makes one optimizer per network. Raises ConfigError for TensorFlow's XLA, which cannot leave its graph."""
+        if jit_compile and on_tensorflow():
             raise ConfigError("--xla does not go with a double-tail generator: its targets are computed outside XLA.")
         super().compile(optimizer=optimizer)
         self.main_optimizer = None
@@ -163,39 +174,39 @@ class DoubleTailTrainer(Trainer):
     def train_step(self, data):
         """Returns the weighted terms of one step as `Trainer.train_step`; 'loss/d_main/...' are the second D's.
 
-        1. Both tails under the generator's tape, the support tail filtered by itself.
+        1. Both tails, the support tail filtered by itself.
         2. On the CPU, without gradient: superpixels of the support, revision target of its raw picture.
         3. Update the generator, then both discriminators on the same pictures.
         """
         batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         batch = self._at_size(batch)
-        pretraining, logs = self.phase.stage == "pretrain", {}
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([v.value for v in self._learning])
-            raw, main = self.generator.tails(batch["photo"], training=self._generator_learns)
-            support = self_guided(raw)
-            with tape.stop_recording():
-                cpu = {} if pretraining else self.objective.cpu_targets(raw, support)
-                constants = self.objective.constants(batch, cpu, pretraining)
-            terms = self._pair_terms(batch, support, main, cpu, constants)
-            total = sum(terms.values())
-            scaled = self.generator_optimizer.scale_loss(total)
         if self._generator_learns:
-            self._apply(self.generator_optimizer, tape, scaled, self._learning)
+            loss = functools.partial(self._pair_loss, batch)
+            support, main, cpu, logs = self._descend(self.generator, self.generator_optimizer, loss)
             self._update_average()
-            logs = named("g", terms, total)
+        else:
+            support, main, cpu = self._paint(batch)
+            logs = {}
         if self._uses_discriminator:
             logs |= self._update_both(batch, ops.stop_gradient(support), ops.stop_gradient(main), cpu)
         self.step.assign_add(1)
         return logs | {"stylized/mean": ops.mean(main)}
 
-    @property
-    def _learning(self) -> list:
-        """The generator's variables that the terms of this phase depend on."""
-        if self.phase.stage != "pretrain" or self.config.pretrain_tails == "both":
-            return self.generator.trainable_variables
-        main = {id(variable) for variable in self.generator.main.variables}
-        return [variable for variable in self.generator.trainable_variables if id(variable) not in main]
+    def _paint(self, batch):
+        """Returns the support tail, the main tail, and the constants that the CPU makes of the first."""
+        raw, main = self.generator.tails(batch["photo"], training=self._norms_learn)
+        support = self_guided(raw)
+        if self.phase.stage == "pretrain":
+            return support, main, {}
+        return support, main, self.objective.cpu_targets(ops.stop_gradient(raw), ops.stop_gradient(support))
+
+    def _pair_loss(self, batch):
+        support, main, cpu = self._paint(batch)
+        constants = self.objective.constants(batch, cpu, self.phase.stage == "pretrain")
+        terms = self._pair_terms(batch, support, main, cpu, constants)
+        total = sum(terms.values())
+        painted = (support, main, cpu, named("g", terms, total))
+        return self.generator_optimizer.scale_loss(total), (painted, None)
 
     def _pair_terms(self, batch, support, main, cpu, constants):
         if self.phase.stage == "pretrain":
@@ -232,14 +243,14 @@ def self_guided(raw):
     return ops.clip(guided_filter(unit, unit, _RADIUS, _EPSILON) * 2.0 - 1.0, -1.0, 1.0)
 
 
-def _on_cpu(compute: Callable[[np.ndarray], np.ndarray], pictures):
+def _each_on_cpu(compute: Callable[[np.ndarray], np.ndarray], pictures):
     """Returns compute(uint8 [H, W, 3]) of each picture of [B, H, W, 3] float in [-1, 1], the same as float32."""
 
     def each(batch):
         results = [compute(images.to_uint8(picture)) for picture in batch]
         return np.stack([r if r.dtype == np.float32 else images.to_float(r) for r in results])
 
-    return tf.ensure_shape(tf.numpy_function(each, [ops.cast(pictures, "float32")], tf.float32), pictures.shape)
+    return on_cpu(each, ops.cast(pictures, "float32"))
 
 
 def halves(logits) -> tuple:

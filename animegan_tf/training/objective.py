@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from animegan_tf.config import TrainConfig
+from animegan_tf.errors import ConfigError
 from animegan_tf.losses import perceptual, pixel
 from animegan_tf.losses.adversarial import ADVERSARIAL_LOSSES
 
 Terms = dict[str, Any]
 _KINDS = ("anime", "stylized", "gray", "smooth")
-_PIXEL_TERMS = ("color", "chroma", "tv", "flat", "edge", "landmark", "output")
+_PIXEL_TERMS = ("color", "chroma", "tone", "tv", "flat", "cel", "edge", "landmark", "output")
 
 
 def feature_names(config: TrainConfig) -> tuple[str, ...]:
@@ -34,6 +36,7 @@ def stream_names(config: TrainConfig) -> tuple[str, ...]:
     wanted = {
         "face": config.landmark_weight,
         "teacher": config.output_weight or config.feature_weight,
+        "abstraction": config.content_picture == "abstraction",
         "photo_regions": config.photo_region_weight,
     }
     return tuple(name for name, weight in wanted.items() if weight)
@@ -53,6 +56,24 @@ class Objective:
     def __init__(self, config: TrainConfig, features: Callable, style_grams: dict[str, np.ndarray] | None = None):
         self.config, self.features, self.style_grams = config, features, style_grams
         self.adversarial = ADVERSARIAL_LOSSES[config.adversarial_loss]
+        if config.gram_memory and self._has_classes:
+            raise ConfigError("--gram_memory is for one style: with classes, set it to 0.")
+        # Zeros before the first step with a style term.
+        grams = style_grams if config.gram_memory and style_grams else {}
+        self._memory = {
+            name: keras.Variable(np.zeros(gram.shape, "float32"), trainable=False, name=f"memory_{name}")
+            for name, gram in grams.items()
+        }
+
+    @property
+    def variables(self) -> list:
+        """Keras variables of its own that a step changes by `assign`: running means. Checkpoints keep them."""
+        return list(self._memory.values())
+
+    @property
+    def fixed_variables(self) -> list:
+        """The feature extractor's variables, which no step changes."""
+        return list(getattr(self.features, "variables", ()))
 
     def targets(self, batch: dict[str, Any], pretraining: bool = False) -> dict[str, Any]:
         """Returns the constants of one step: features of photo and teacher, and the style's Gram matrices.
@@ -61,9 +82,11 @@ class Objective:
         alone. 'photo' and 'teacher': {layer: features}; 'grams': {layer: [B, C, C], or [1, C, C] for a whole set}.
         """
         config = self.config
+        if pretraining and config.pretrain_loss == "pixels":
+            return {"kept": self._kept_picture(batch)}
         style = bool(config.gram_weight) and not pretraining
         wanted = {
-            "photo": batch["photo"] if config.content_weight or config.perceptual_weight else None,
+            "photo": self._kept_picture(batch) if config.content_weight or config.perceptual_weight else None,
             "teacher": batch["teacher"] if config.feature_weight and not pretraining else None,
             "style": self._style_picture(batch) if style and config.gram_target == "batch" else None,
         }
@@ -76,7 +99,9 @@ class Objective:
         return found
 
     def pretrain_terms(self, stylized, targets: dict[str, Any]) -> Terms:
-        """Returns the content term alone, the generator's objective during pre-training."""
+        """Returns the generator's only term during pre-training: content, or the likeness of the pixels."""
+        if self.config.pretrain_loss == "pixels":
+            return {"likeness": pixel.likeness(targets["kept"], stylized)}
         return {"content": self._content(self.features(stylized), targets)}
 
     def generator_terms(self, batch: dict[str, Any], stylized, targets: dict[str, Any], logits) -> Terms:
@@ -95,11 +120,24 @@ class Objective:
         return terms | self._pixel_terms(batch, stylized)
 
     def discriminator_pictures(self, batch: dict[str, Any], stylized) -> tuple[list[str], Any]:
-        """Returns the kinds of pictures with a weight, and those pictures as one batch [K*B, H, W, 3] in that order."""
+        """Returns the kinds of pictures with a weight, and those pictures as one batch [K*B, h, w, 3] in that order.
+
+        They are `judged_part`s.
+        """
         sources = {"anime": "anime", "gray": "anime_gray", "smooth": "anime_smooth"}
         pictures = {kind: batch[key] for kind, key in sources.items()} | {"stylized": stylized}
         kinds = [kind for kind in _KINDS if getattr(self.config, f"discriminator_{kind}_weight")]
-        return kinds, ops.concatenate([ops.cast(pictures[kind], "float32") for kind in kinds], axis=0)
+        parts = [ops.cast(self.judged_part(pictures[kind]), "float32") for kind in kinds]
+        return kinds, ops.concatenate(parts, axis=0)
+
+    def judged_part(self, pictures):
+        """Returns the middle of each picture that the discriminator sees: [B, H, W, 3] -> [B, h, w, 3].
+
+        Training crops lie anywhere, so their middles do too; and a patch discriminator judges by small patches anyway.
+        """
+        side = min(self.config.discriminator_crop or pictures.shape[1], pictures.shape[1])
+        first = (pictures.shape[1] - side) // 2
+        return pictures[:, first : first + side, first : first + side]
 
     def discriminator_terms(self, kinds: list[str], logits) -> Terms:
         """Returns the discriminator's weighted terms; `logits` [K*B, h, w, 1], or a list, in the order of `kinds`.
@@ -129,17 +167,23 @@ class Objective:
 
     def _pixel_terms(self, batch, stylized, names: tuple[str, ...] = _PIXEL_TERMS) -> Terms:
         config, photo = self.config, batch["photo"]
+        kept = self._kept_picture(batch)
         losses = {
             "color": lambda: pixel.COLOR_LOSSES[config.color_loss](photo, stylized),
-            "chroma": lambda: pixel.chroma_contrast(photo, stylized),
+            "chroma": lambda: pixel.chroma_contrast(kept, stylized),
+            "tone": lambda: pixel.tone_contrast(kept, stylized),
             "tv": lambda: pixel.total_variation(stylized),
-            "flat": lambda: pixel.flat_variation(photo, stylized),
+            "flat": lambda: pixel.flat_variation(kept, stylized),
+            "cel": lambda: pixel.cel(stylized),
             "edge": lambda: pixel.edge(photo, stylized),
             "landmark": lambda: pixel.landmark(photo, stylized, batch["face"]),
             "output": lambda: pixel.l1(batch["teacher"], stylized),
         }
         weights = {name: getattr(config, f"{name}_weight") for name in names}
         return {name: weight * losses[name]() for name, weight in weights.items() if weight}
+
+    def _kept_picture(self, batch):
+        return batch["abstraction" if self.config.content_picture == "abstraction" else "photo"]
 
     def _style_picture(self, batch):
         return batch["anime_gray" if self.config.gram_picture == "gray" else "anime"]
@@ -169,6 +213,8 @@ class Objective:
         loss, grams = perceptual.GRAM_LOSSES[config.gram_loss], self._grams(found)
         if config.gram_target == "set":
             grams = {name: self._together(gram, targets) for name, gram in grams.items()}
+        if self._memory:
+            grams = {name: self._remembered(name, gram) for name, gram in grams.items()}
         weights = zip(config.style_layers, config.style_layer_weights, strict=True)
         return config.gram_weight * sum(weight * loss(targets["grams"][name], grams[name]) for name, weight in weights)
 
@@ -181,6 +227,18 @@ class Objective:
             return ops.mean(grams, axis=0, keepdims=True)
         alike = ops.matmul(targets["label"], ops.transpose(targets["label"]))
         return ops.einsum("ab,bcd->acd", alike / ops.sum(alike, axis=1, keepdims=True), grams)
+
+    def _remembered(self, name: str, gram):
+        """Returns the running mean of `gram` over the steps, with the gradient of `gram` itself.
+
+        A batch need not have the mean palette of a whole style set; many batches together should. The set's mean is
+        what a style is judged by, and a single batch is far from it even when it is cut from the style itself.
+        """
+        memory, decay = self._memory[name], self.config.gram_memory
+        before = ops.where(ops.any(memory != 0.0), memory.value, gram)
+        mean = ops.stop_gradient(decay * before + (1.0 - decay) * gram)
+        memory.assign(mean)
+        return mean + gram - ops.stop_gradient(gram)
 
     def _grams(self, found):
         centered = self.config.gram_centered

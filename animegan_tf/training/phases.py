@@ -23,6 +23,8 @@ class Phase:
 
     stage: one of STAGES. shrink: pictures are reduced by this factor. fade_first, fade_steps: from step fade_first
     the pictures turn over fade_steps steps from those of the next smaller size into this size's; 0 steps: at once.
+    norms_frozen: the generator's norms use their running statistics, as they will at inference, while its weights
+    learn. Over a batch of four, statistics follow the single picture, and a network may come to rely on that.
     """
 
     stage: str
@@ -31,6 +33,7 @@ class Phase:
     shrink: int = 1
     fade_first: int = 0
     fade_steps: int = 0
+    norms_frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Plan:
     """The steps of a recipe.
 
     discriminator_steps: end of the stage in which D learns alone. pretrain_steps: end of pre-training.
+    frozen_from: step from which the generator's norms are frozen, if ever.
     recipe_steps: end of the recipe. last_step: of this run. sizes: see `Phase`, each with its first step.
     """
 
@@ -48,17 +52,19 @@ class Plan:
     last_step: int
     sizes: tuple[tuple[int, int], ...] = ((0, 1),)
     fade_steps: int = 0
+    frozen_from: int | None = None
 
     def phases_from(self, step: int) -> list[Phase]:
         """Returns the phases still to run after `step` finished steps."""
         ends = (self.discriminator_steps, self.pretrain_steps, self.recipe_steps)
-        cuts = sorted({0, *ends, *(first for first, _ in self.sizes)})
+        frozen_from = self.recipe_steps if self.frozen_from is None else self.frozen_from
+        cuts = sorted({0, *ends, frozen_from, *(first for first, _ in self.sizes)})
         phases = []
         for first, end in zip(cuts, [*cuts[1:], self.recipe_steps], strict=True):
             first, end = max(first, step), min(end, self.last_step)
             if first < end:
                 stage = STAGES[sum(first >= border for border in ends[:2])]
-                phases.append(Phase(stage, first, end, *self._size(first)))
+                phases.append(Phase(stage, first, end, *self._size(first), norms_frozen=first >= frozen_from))
         return phases
 
     def _size(self, step: int) -> tuple[int, int, int]:
@@ -82,6 +88,7 @@ def make_plan(config: TrainConfig, data_steps: int) -> Plan:
         last_step=last,
         sizes=tuple((k * per_size, shrink) for k, shrink in enumerate(_shrinks(config))),
         fade_steps=round(config.progressive_fade * per_size),
+        frozen_from=whole - config.frozen_norm_epochs * steps if config.frozen_norm_epochs else None,
     )
 
 

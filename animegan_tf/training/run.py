@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,8 +14,8 @@ import numpy as np
 from animegan_tf import images
 from animegan_tf.config import TrainConfig, with_recipe
 from animegan_tf.errors import ConfigError, DataError, ImageError
-from animegan_tf.native import load_tensorflow
 from animegan_tf.options import run_program
+from animegan_tf.training.backend import chosen_backend, describe_device, load_backend, seed_backend
 from animegan_tf.training.run_folder import opened_run, with_run_classes, with_run_recipe, write_recipe
 
 PURPOSE = "Trains a generator on --photo_dir and --style_dir; start from a recipe of flags/ with --flagfile first."
@@ -25,7 +25,7 @@ _SAMPLE_SIDE = 256
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its folder, the steps finished in all, the last step's terms, whether a signal stopped it."""
+    """How a run ended: its folder, the steps finished in all, the last step's terms, whether it was stopped early."""
 
     run_dir: Path
     step: int
@@ -37,15 +37,18 @@ def train(
     config: TrainConfig,
     batches: Callable[[int], Iterable] | None = None,
     teacher: Callable[[np.ndarray], np.ndarray] | None = None,
+    watch: Callable[[int], bool] | None = None,
 ) -> Outcome:
     """Trains as `config` says and returns how it ended.
 
     Args:
       config: the recipe and this run's paths.
-      batches: in place of tf.data over the folders: number of the first batch -> endless iterable of dicts of photo,
+      batches: in place of reading the folders: number of the first batch -> endless iterable of dicts of photo,
         anime, anime_gray, anime_smooth, [B*K, S, S, 3] float32 in [-1, 1]; called once a phase. The folders are
         still needed for the length of an epoch, the sample grids and gram_target=set.
       teacher: for distillation: [S, S, 3] uint8 RGB -> the same; called by several threads at once.
+      watch: called with the number of steps finished in all after every step, and after its sample grid; when it
+        returns True, training stops as by a signal: with a checkpoint.
 
     Raises:
       ConfigError, DataError, CheckpointError, TrainingError: each one sentence.
@@ -69,7 +72,7 @@ def train(
             if not config.resume:
                 write_recipe(config, run_dir)
             print(_summary(config, run_dir, samples, first_step, plan.last_step))
-            outcome = _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches)
+            outcome = _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches, watch)
     for sentence in samples.broken():
         print(f"skipped: {sentence}", file=sys.stderr)
     return outcome
@@ -104,20 +107,16 @@ def _check_paths(config: TrainConfig) -> None:
 
 
 def _summary(config: TrainConfig, run_dir: Path, samples, first_step: int, last_step: int) -> str:
-    import tensorflow as tf
-
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    device = f"{gpus} GPU" if gpus else f"CPU, {os.cpu_count()} cores"
     pictures = f"{len(samples.photo)} photos, {len(samples.style)} style pictures"
-    return f"{run_dir}: {pictures}, steps {first_step} to {last_step} on {device}, {config.precision}"
+    return f"{run_dir}: {pictures}, steps {first_step} to {last_step} on {describe_device()}, {config.precision}"
 
 
 def _prepare_keras(config: TrainConfig) -> None:
-    load_tensorflow("Training")
+    load_backend()
     import keras
 
     keras.mixed_precision.set_global_policy(config.precision)
-    keras.utils.set_random_seed(config.seed)
+    seed_backend(config.seed)
 
 
 def _resume(trainer, run_dir: Path) -> int:
@@ -129,13 +128,11 @@ def _resume(trainer, run_dir: Path) -> int:
     return step
 
 
-def _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches) -> Outcome:
-    from animegan_tf.data.pipeline import build_dataset
+def _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches, watch) -> Outcome:
     from animegan_tf.training import callbacks as c
     from animegan_tf.training.build import shown_conditions
     from animegan_tf.training.checkpoints import list_checkpoints, save_checkpoint
 
-    per_step = config.batch_size * config.discriminator_steps
     stop, last_logs = c.StopOnSignal(), _LastLogs()
     progress = c.Progress(
         run_dir=run_dir, batch_size=config.batch_size, first_step=first_step, last_step=plan.last_step
@@ -145,18 +142,16 @@ def _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches) -
         shown = shown_conditions(samples, trainer.generator)
         every, last = config.sample_every, plan.last_step
         calls.append(c.SampleGrids(run_dir, photos, shown, every=every, last_step=last))
+    if watch is not None:
+        calls.append(c.Watched(watch, stop))
     every, keep = config.checkpoint_every, config.keep_checkpoints
     calls.append(c.Checkpoints(run_dir, every=every, keep=keep, last_step=plan.last_step))
     step = first_step
     with contextlib.closing(progress), stop:
         for phase in plan.phases_from(first_step):
             trainer.set_phase(phase)
-            # Keras wants tuples from a plain iterable.
-            own = batches(phase.first) if batches else None
-            data = ((b,) for b in own) if own else build_dataset(samples, per_step, start=phase.first)
-            trainer.fit(
-                data, steps_per_epoch=phase.end - phase.first, epochs=1, verbose=0, shuffle=False, callbacks=calls
-            )
+            with _batches(config, samples, phase.first, batches) as data:
+                trainer.learn(data, phase.end - phase.first, calls)
             step = progress.step
             if stop.requested:
                 break
@@ -164,6 +159,22 @@ def _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches) -
         if stop.requested and f"step-{step:08d}" not in [path.name for path in list_checkpoints(run_dir)]:
             save_checkpoint(trainer, run_dir, keep)
     return Outcome(run_dir, step, last_logs.logs, stop.requested and step < plan.last_step)
+
+
+@contextlib.contextmanager
+def _batches(config: TrainConfig, samples, first: int, given: Callable[[int], Iterable] | None) -> Iterator[Iterable]:
+    """Context with the batches from number `first` on: those given, or tf.data, or under JAX the same by threads."""
+    from animegan_tf.data.pipeline import array_batches, build_dataset
+
+    per_step = config.batch_size * config.discriminator_steps
+    if given:
+        yield given(first)
+    elif chosen_backend() == "tensorflow":
+        yield build_dataset(samples, per_step, start=first)
+    else:
+        # Not tf.data, even where it is installed: TensorFlow would take memory of the GPU that JAX trains on.
+        with contextlib.closing(array_batches(samples, per_step, first, threads=os.cpu_count() or 1)) as own:
+            yield own
 
 
 class _LastLogs:

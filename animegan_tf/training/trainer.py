@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
-import tensorflow as tf
+import numpy as np
 from keras import ops
 
 from animegan_tf.losses import penalties
 from animegan_tf.models import Generator, Network
+from animegan_tf.training import gradients
 from animegan_tf.training.objective import Objective
 from animegan_tf.training.phases import Phase
 from animegan_tf.training.progressive import at_size
 
 _STRENGTH_DECAY = 0.9  # of the average that freezing looks at: about the last ten steps
+_DRAWS = 4099  # of a penalty's mix, before they come again; a prime, so that no batch size shortens the round
 
 
 class Trainer(keras.Model):
-    """Trains a generator, and a discriminator where the objective has an adversarial term, under `fit`.
+    """Trains a generator, and a discriminator where the objective has an adversarial term, under `learn`.
 
     Batches are dicts of photo, anime, anime_gray, anime_smooth: [B*K, S, S, 3] float32 in [-1, 1], and of what the
     networks and the objective ask for besides, with K = config.discriminator_steps; every discriminator update of a
@@ -48,7 +50,7 @@ class Trainer(keras.Model):
         self.generator, self.averaged = generator, averaged
         self.discriminator: Any = discriminator
         self.objective, self.config = objective, objective.config
-        self.step = self.add_weight(name="step", shape=(), dtype="int64", initializer="zeros", trainable=False)
+        self.step = self.add_weight(name="step", shape=(), dtype="int", initializer="zeros", trainable=False)
         # Running average of each discriminator's loss; below 0 before there is one.
         self.strengths = {"d": self._strength("d")}
         self.phase = Phase("train", 0, 0)
@@ -61,7 +63,7 @@ class Trainer(keras.Model):
     def compile(self, *, optimizer: Callable[[str], keras.optimizers.Optimizer], jit_compile: bool = False):
         """Makes one Keras optimizer per network by optimizer('generator') and optimizer('discriminator').
 
-        `jit_compile` compiles the step with XLA.
+        `jit_compile` compiles the step with XLA, which JAX does in any case.
         """
         self.generator_optimizer = optimizer("generator")
         super().compile(optimizer=self.generator_optimizer, jit_compile=jit_compile, auto_scale_loss=False)
@@ -76,6 +78,15 @@ class Trainer(keras.Model):
         self.phase = phase
         self.train_function = None
 
+    def learn(self, batches: Iterable, steps: int, callbacks: list) -> None:
+        """Trains `steps` steps on `batches`, an endless tf.data.Dataset or iterable, by Keras's `fit` or as it does."""
+        if not gradients.on_tensorflow():
+            gradients.fit_under_jax(self, batches, steps, callbacks)
+            return
+        # Keras wants tuples from a plain iterable.
+        data = batches if hasattr(batches, "element_spec") else ((batch,) for batch in batches)
+        self.fit(data, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False, callbacks=callbacks)
+
     @property
     def best_generator(self) -> Generator:
         """The network to sample from and export: the averaged one where there is one."""
@@ -83,14 +94,27 @@ class Trainer(keras.Model):
 
     @property
     def parts(self) -> dict:
-        """All that a checkpoint keeps besides `step` and `strengths`: name -> network, optimizer or None."""
+        """Who owns what a step changes, besides `step` and `strengths`: name -> owner of `variables`, or None."""
         return {
             "generator": self.generator,
             "discriminator": self.discriminator,
             "averaged": self.averaged,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
+            "objective": self.objective,
         }
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All that a step changes and a checkpoint keeps: name -> variable; names stay while the architecture does."""
+        parts = {
+            f"{part}/{position:03d}": variable
+            for part, owner in self.parts.items()
+            if owner is not None
+            for position, variable in enumerate(owner.variables)
+        }
+        strengths = {f"strength/{side}": variable for side, variable in self.strengths.items()}
+        return {"step": self.step, **strengths, **parts}
 
     def train_step(self, data):
         """Returns {'loss/g/<term>': scalar, ..., 'loss/g/total', 'loss/d/...'} of one step, weighted,
@@ -98,7 +122,7 @@ class Trainer(keras.Model):
 
         1. The batch at the size of the phase; all but its last chunk serve D alone.
         2. Constants: features of the photo, Gram matrices of the style (no gradient).
-        3. Stylize the photos under the generator's tape.
+        3. Stylize the photos, in the function that the generator's gradients are taken of.
         4. Update the discriminator on constants (not during pre-training or without one).
         5. Update the generator, then its average.
         """
@@ -106,7 +130,7 @@ class Trainer(keras.Model):
         *extra, batch = self._chunks(self._at_size(batch))
         logs = {}
         for number, chunk in enumerate(extra if self._uses_discriminator else ()):
-            logs = self._update_discriminator(chunk, self._stylize(chunk, self._generator_learns), number)
+            logs = self._update_discriminator(chunk, self._stylize(chunk, self._norms_learn), number)
         if self._generator_learns:
             stylized, more = self._update_generator(batch)
             logs |= more
@@ -123,8 +147,12 @@ class Trainer(keras.Model):
 
     @property
     def _generator_learns(self) -> bool:
-        # Its batch norm learns with it: in the other stage it runs as at inference.
         return self.phase.stage != "discriminator"
+
+    @property
+    def _norms_learn(self) -> bool:
+        # Where the generator does not learn, its batch norm runs as at inference.
+        return self._generator_learns and not self.phase.norms_frozen
 
     def _strength(self, side: str):
         start = keras.initializers.Constant(-1.0)
@@ -149,27 +177,35 @@ class Trainer(keras.Model):
         return self.generator(batch["photo"], **further, training=training)
 
     def _update_generator(self, batch):
-        logs = {}
         targets = self.objective.targets(batch, self.phase.stage == "pretrain")
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([v.value for v in self.generator.trainable_variables])
-            stylized = self._stylize(batch, training=True)
+
+        def loss():
+            stylized, logs = self._stylize(batch, self._norms_learn), {}
             if self._uses_discriminator:
-                with tape.stop_recording():
-                    logs = self._update_discriminator(batch, stylized, self.config.discriminator_steps - 1)
+                logs = self._update_discriminator(batch, stylized, self.config.discriminator_steps - 1)
             terms = self._generator_terms(batch, stylized, targets)
             total = sum(terms.values())
             scaled = self.generator_optimizer.scale_loss(total)
-        self._apply(self.generator_optimizer, tape, scaled, self.generator.trainable_variables)
+            return scaled, ((stylized, logs | named("g", terms, total)), None)
+
+        stylized, logs = self._descend(self.generator, self.generator_optimizer, loss)
         self._update_average()
-        return stylized, logs | named("g", terms, total)
+        return stylized, logs
+
+    def _descend(self, network, optimizer, loss: Callable):
+        """Updates `network` by loss() -> (scaled loss, (more, unless)); not where `unless` is true; returns `more`."""
+        variables = network.trainable_variables
+        _, (more, unless), found = gradients.value_and_gradients(loss, variables, list(self.state.values()))
+        gradients.apply_gradients(optimizer, found, variables, unless)
+        return more
 
     def _generator_terms(self, batch, stylized, targets):
         if self.phase.stage == "pretrain":
             return self.objective.pretrain_terms(stylized, targets)
         logits = None
         if self._uses_discriminator:
-            logits = self.discriminator(stylized, **self._discriminator_inputs(batch), training=False)
+            seen = self.objective.judged_part(stylized)
+            logits = self.discriminator(seen, **self._discriminator_inputs(batch), training=False)
         return self.objective.generator_terms(batch, stylized, targets, logits)
 
     def _discriminator_inputs(self, batch, repeats: int = 1):
@@ -185,7 +221,8 @@ class Trainer(keras.Model):
         def terms(penalty):
             logits = self.discriminator(pictures, **inputs, training=True)
             found = self.objective.discriminator_terms(kinds, logits)
-            return found | penalty(batch["anime"], stylized, self._discriminator_inputs(batch), number)
+            real, fake = (self.objective.judged_part(each) for each in (batch["anime"], stylized))
+            return found | penalty(real, fake, self._discriminator_inputs(batch), number)
 
         return self._learn(self.discriminator, self.discriminator_optimizer, "d", terms)
 
@@ -195,37 +232,44 @@ class Trainer(keras.Model):
         penalty(real, fake, further inputs, number of the chunk) gives the gradient penalty as a dict of terms, empty
         where there is none.
         """
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([v.value for v in network.trainable_variables])
+
+        def loss():
             terms = terms_of(functools.partial(self._penalty, network))
             total = sum(terms.values())
-            scaled = optimizer.scale_loss(total)
-        gradients = tape.gradient(scaled, [v.value for v in network.trainable_variables])
-        if not self.config.freeze_threshold:
-            optimizer.apply(gradients, network.trainable_variables)
-            return named(side, terms, total)
-        frozen = self._too_strong(side, total - terms.get("penalty", 0.0))
-        ops.cond(frozen, lambda: None, lambda: optimizer.apply(gradients, network.trainable_variables))
-        return named(side, terms, total) | {f"frozen/{side}": ops.cast(frozen, "float32")}
+            logs, frozen = named(side, terms, total), None
+            if self.config.freeze_threshold:
+                frozen = self._too_strong(side, total - terms.get("penalty", 0.0))
+                logs[f"frozen/{side}"] = ops.cast(frozen, "float32")
+            return optimizer.scale_loss(total), (logs, frozen)
+
+        return self._descend(network, optimizer, loss)
 
     def _penalty(self, network, real, fake, inputs, number: int = 0):
         config = self.config
         if config.gradient_penalty == "none":
             return {}
 
-        def gradient_of(pictures):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(pictures)
-                score = ops.sum(penalties.critic_score(network(pictures, **inputs, training=False)))
-            return tape.gradient(score, pictures)
+        def score(pictures):
+            return ops.sum(penalties.critic_score(network(pictures, **inputs, training=False)))
 
-        # Drawn from the seed and the update's number, so that a resumed run draws as an uninterrupted one.
-        update = ops.cast(self.step, "int32") * config.discriminator_steps + number
-        seed = ops.stack([ops.cast(config.seed, "int32"), update])
-        mix = tf.random.stateless_uniform((ops.shape(real)[0], 1, 1, 1), seed)
         penalty = penalties.GRADIENT_PENALTIES[config.gradient_penalty]
-        value = penalty(gradient_of, real=ops.cast(real, "float32"), fake=ops.cast(fake, "float32"), mix=mix)
+        value = penalty(
+            functools.partial(gradients.gradient_at, score),
+            real=ops.cast(real, "float32"),
+            fake=ops.cast(fake, "float32"),
+            mix=self._mix(ops.shape(real)[0], number),
+        )
         return {"penalty": config.penalty_weight * value}
+
+    def _mix(self, count, number: int):
+        """Returns uniform draws [count, 1, 1, 1] for the `number`-th chunk of this step.
+
+        From a table made of the seed, by the update's number: the same under every backend, and in a resumed run.
+        """
+        table = np.random.default_rng(self.config.seed).random(_DRAWS, np.float32)
+        update = (ops.cast(self.step, "int32") % _DRAWS) * self.config.discriminator_steps + number
+        places = (update % _DRAWS * count + ops.arange(count, dtype="int32")) % _DRAWS
+        return ops.reshape(ops.take(table, places), (-1, 1, 1, 1))
 
     def _too_strong(self, side: str, loss):
         """Returns whether a discriminator's running average loss is below the threshold, after adding `loss`."""
@@ -233,9 +277,6 @@ class Trainer(keras.Model):
         average = ops.where(before < 0.0, loss, _STRENGTH_DECAY * before + (1 - _STRENGTH_DECAY) * loss)
         before.assign(average)
         return average < self.config.freeze_threshold
-
-    def _apply(self, optimizer, tape, loss, variables):
-        optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
 
     def _update_average(self):
         if self.averaged is None:

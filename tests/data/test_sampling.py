@@ -197,3 +197,16 @@ def test_a_table_that_is_missing_or_no_text_names_the_flag(tmp_path):
     (tmp_path / "bytes.csv").write_bytes(b"picture,weight\n\xff\xfe,1\n")
     with pytest.raises(DataError, match=r"^--style_weights=.*bytes\.csv is not a CSV file in UTF-8"):
         sampling.read_weights(tmp_path / "bytes.csv", ROOT, [])
+
+
+def test_balanced_photos_come_from_every_folder_equally_often():
+    files = _files(people=2, skies=9, top=1)
+    assert sampling.photo_frequencies(ROOT, files, "uniform") is None
+    frequencies = sampling.photo_frequencies(ROOT, files, "balanced")
+    expected = [{"people": 2.0, "skies": 4 / 9, "": 4.0}[sampling.class_of(ROOT, file)] for file in files]
+    np.testing.assert_allclose(frequencies.expected, expected)
+    orders = [frequencies.order(np.random.default_rng(epoch)) for epoch in range(30)]
+    people = np.array([sum(files[index].parent.name == "people" for index in order) for order in orders])
+    np.testing.assert_array_equal(people, 4)
+    with pytest.raises(UnknownNameError, match="--photo_sampling"):
+        sampling.photo_frequencies(ROOT, files, "even")

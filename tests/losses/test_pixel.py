@@ -45,6 +45,31 @@ def test_chroma_contrast_is_free_of_a_tint_and_counts_lost_hues():
     np.testing.assert_allclose(pixel.chroma_contrast(photo, np.zeros_like(photo)), lost, rtol=1e-4)
 
 
+def test_tone_contrast_is_free_of_a_shift_and_counts_lost_light():
+    # Y less its mean is -0.5 and 0.5: halved it is 0.25 off at both pixels, and their difference is 0.5 off.
+    photo = _gray([[-1.0, 1.0]] * 2)
+    assert float(pixel.tone_contrast(photo, 0.5 * photo + 0.25)) == pytest.approx(0.25 + 0.5, rel=1e-5)
+    assert float(pixel.tone_contrast(photo, photo - 0.5)) == pytest.approx(0, abs=1e-6)
+    red, cyan = np.array([1.0, -1, -1], "float32"), np.array([-1.0, 1, 1], "float32")
+    pair = np.stack([red, cyan, red, cyan]).reshape(1, 2, 2, 3)
+    # Y is 0.299 and 0.701: each 0.201 away from the mean, and 0.402 apart.
+    np.testing.assert_allclose(pixel.tone_contrast(pair, np.zeros_like(pair)), 0.201 + 0.402, rtol=1e-5)
+
+
+def test_likeness_by_hand_counts_differences_of_neighbours_twice():
+    picture, stylized = _gray([[0.0, 1.0], [0.0, 1.0]]), _gray([[0.0, 0.0], [0.0, 0.0]])
+    assert float(pixel.likeness(picture, stylized)) == pytest.approx(0.5 + 2 * (0.0 + 1.0))
+    assert float(pixel.likeness(picture, picture)) == 0
+
+
+def test_cel_counts_small_steps_by_their_square_and_edges_once():
+    step = 0.03
+    small, edge, none = _gray([[0.0, step]] * 2), _gray([[0.0, 2.0]] * 2), _gray([[0.4, 0.4]] * 2)
+    assert float(pixel.cel(small)) == pytest.approx(0.5 * 0.5, rel=1e-4)
+    assert float(pixel.cel(edge)) == pytest.approx(0.5 * 4 / (4 + step**2), rel=1e-5)
+    assert float(pixel.cel(none)) == 0
+
+
 def test_total_variation_by_hand():
     # Vertical differences 1 and 3 of two, horizontal 2 and 4 of two; half the mean square of each.
     image = _gray([[0.0, 2.0], [1.0, 5.0]])

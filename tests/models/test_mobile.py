@@ -34,7 +34,8 @@ def test_spatial_attention_equals_its_definition(rng):
     layer.build(x.shape)
     kernel, bias = rng.normal(0, 0.3, (7, 7, 2, 1)), rng.normal(size=1)
     layer.set_weights([kernel, bias])
-    np.testing.assert_allclose(layer(x), _attended(x, kernel, bias), atol=1e-5)
+    for training in (False, True):  # which take the maximum in two ways
+        np.testing.assert_allclose(layer(x, training=training), _attended(x, kernel, bias), atol=1e-5)
 
 
 def test_spectral_attention_divides_its_kernel_by_its_norm(rng):

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from animegan_tf.config import TrainConfig
 from animegan_tf.errors import ConfigError
 from animegan_tf.losses import pixel
 from animegan_tf.models.vgg19 import build_vgg19
-from animegan_tf.training.objective import Objective, feature_names, mean_grams
+from animegan_tf.training.objective import Objective, feature_names, mean_grams, stream_names
 
 CONFIG = TrainConfig(
     content_layer="block1_conv1",
@@ -198,3 +199,77 @@ def test_pictures_of_one_class_meet_its_target_together(batch, rng):
     batch["label"] = np.array([[0, 1], [0, 1]], "float32")
     terms = objective.generator_terms(batch, batch["photo"][::-1], objective.targets(batch), None)
     assert float(terms["gram"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_abstraction_takes_the_photos_place_in_what_is_kept(batch, rng):
+    config = replace(CONFIG, content_picture="abstraction", tone_weight=4.0, cel_weight=9.0)
+    assert "abstraction" in stream_names(config) and "abstraction" not in stream_names(CONFIG)
+    batch = batch | {"abstraction": rng.uniform(-1, 1, batch["photo"].shape).astype("float32")}
+    objective = Objective(config, CountingFeatures())
+    terms = objective.generator_terms(batch, batch["abstraction"], objective.targets(batch), None)
+    assert float(terms["content"]) == float(terms["chroma"]) == float(terms["tone"]) == 0
+    assert float(terms["flat"]) == pytest.approx(
+        11 * float(pixel.flat_variation(batch["abstraction"], batch["abstraction"])), rel=1e-5
+    )
+    assert float(terms["cel"]) == pytest.approx(9 * float(pixel.cel(batch["abstraction"])), rel=1e-5)
+
+
+def test_pretraining_on_pixels_needs_no_features(batch):
+    features = CountingFeatures()
+    objective = Objective(replace(CONFIG, pretrain_loss="pixels", pretrain_epochs=1), features)
+    targets = objective.targets(batch, pretraining=True)
+    terms = objective.pretrain_terms(0.5 * batch["photo"], targets)
+    assert set(terms) == {"likeness"} and features.calls == []
+    assert float(terms["likeness"]) == pytest.approx(
+        float(pixel.likeness(batch["photo"], 0.5 * batch["photo"])), rel=1e-5
+    )
+
+
+MEMORY = replace(CONFIG, gram_target="set", gram_memory=0.75, gram_layers=("block1_conv1",), gram_picture="color")
+
+
+def _style_term(objective, batch, stylized):
+    return float(objective.generator_terms(batch, stylized, objective.targets(batch), None)["gram"])
+
+
+def test_gram_memory_is_the_running_mean_from_the_first_batch_on(batch, rng):
+    target = rng.uniform(0, 1, (1, 3, 3)).astype("float32")
+    objective = Objective(MEMORY, CountingFeatures(), {"block1_conv1": target})
+    pictures = [rng.uniform(-1, 1, batch["photo"].shape).astype("float32") for _ in range(3)]
+    mean = None
+    for picture in pictures:
+        gram = _gram(picture).mean(0, keepdims=True)
+        mean = gram if mean is None else 0.75 * mean + 0.25 * gram
+        assert _style_term(objective, batch, picture) == pytest.approx(3 * np.abs(target - mean).mean(), rel=1e-4)
+    np.testing.assert_allclose(objective.variables[0].numpy(), mean, rtol=1e-5)
+
+
+def test_gram_memory_has_the_gradient_of_the_batch_undiminished(batch, rng):
+    # The mean is above the target, so the gradient is that of 3 * mean(gram), whatever the decay.
+    objective = Objective(MEMORY, CountingFeatures(), {"block1_conv1": np.full((1, 3, 3), -9.0, "float32")})
+    objective.variables[0].assign(np.full((1, 3, 3), 0.5, "float32"))
+    stylized = tf.constant(rng.uniform(-1, 1, batch["photo"].shape).astype("float32"))
+    plain = Objective(replace(MEMORY, gram_memory=0.0), CountingFeatures(), objective.style_grams)
+    found = []
+    for each in (objective, plain):
+        with tf.GradientTape() as tape:
+            tape.watch(stylized)
+            term = each._gram({"block1_conv1": stylized}, each.targets(batch))
+        found.append(tape.gradient(term, stylized).numpy())
+    assert np.abs(found[1]).max() > 0
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-9)
+
+
+def test_gram_memory_refuses_classes():
+    with pytest.raises(ConfigError, match="--gram_memory is for one style"):
+        Objective(MEMORY, CountingFeatures(), {"block1_conv1": np.ones((2, 3, 3), "float32")})
+
+
+def test_the_discriminator_sees_the_middle_of_every_picture(batch):
+    whole = np.arange(2 * 96 * 96 * 3, dtype="float32").reshape(2, 96, 96, 3)
+    objective = Objective(replace(CONFIG, discriminator_crop=32), CountingFeatures())
+    np.testing.assert_array_equal(objective.judged_part(whole), whole[:, 32:64, 32:64])
+    np.testing.assert_array_equal(objective.judged_part(whole[:, :32, :32]), whole[:, :32, :32])
+    kinds, pictures = objective.discriminator_pictures(dict.fromkeys(batch, whole), whole)
+    assert pictures.shape == (2 * len(kinds), 32, 32, 3)
+    np.testing.assert_array_equal(pictures[2 * kinds.index("stylized") :][:2], whole[:, 32:64, 32:64])

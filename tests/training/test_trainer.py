@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from animegan_tf.errors import ConfigError
 from animegan_tf.training.phases import LearningRate, Phase, Plan, make_plan
 from animegan_tf.training.trainer import check_variables
 
@@ -162,6 +163,30 @@ def test_phases_by_hand(tiny_config):
     short = make_plan(replace(tiny_config, epochs=5, pretrain_epochs=2, max_steps=6), data_steps=7)
     assert short.phases_from(3) == [Phase("pretrain", 3, 6)]
     assert short.phases_from(6) == []
+
+
+def test_norms_are_frozen_over_the_last_epochs(tiny_config):
+    config = replace(tiny_config, epochs=5, pretrain_epochs=1, frozen_norm_epochs=2, steps_per_epoch=7)
+    plan = make_plan(config, data_steps=1)
+    frozen = Phase("train", 21, 35, norms_frozen=True)
+    assert plan.phases_from(0) == [Phase("pretrain", 0, 7), Phase("train", 7, 21), frozen]
+    assert plan.phases_from(30) == [replace(frozen, first=30)]
+    with pytest.raises(ConfigError, match="--frozen_norm_epochs=5 must leave"):
+        replace(config, frozen_norm_epochs=5)
+
+
+def test_frozen_norms_keep_their_statistics_while_weights_learn(tiny_config, make_trainer, batch):
+    trainer = make_trainer(replace(tiny_config, generator="fast", generator_width=6))
+    trainer.train_step(batch)
+    statistics = [v for v in trainer.generator.variables if "moving" in v.path]
+    before, weights = [v.numpy().copy() for v in statistics], _values(trainer.generator)
+    trainer.set_phase(Phase("train", 1, 4, norms_frozen=True))
+    expected = float(np.mean(trainer.generator(batch["photo"], training=False)))
+    logs = trainer.train_step(batch)
+    assert len(statistics) > 10 and _changed(trainer.generator, weights)
+    for variable, old in zip(statistics, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+    assert float(logs["stylized/mean"]) == pytest.approx(expected, abs=1e-5)
 
 
 def test_stages_and_sizes_lie_over_each_other(tiny_config):

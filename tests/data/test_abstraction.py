@@ -1,0 +1,38 @@
+"""The abstraction of a photo on pictures whose result is known: flat, grainy, and with one edge."""
+
+import numpy as np
+import pytest
+
+from animegan_tf.data.abstraction import abstract
+
+
+def test_a_flat_picture_stays_as_it_is_without_lines():
+    photo = np.full((32, 40, 3), (10, 120, 250), np.uint8)
+    np.testing.assert_array_equal(abstract(photo, lines=0.0), photo)
+
+
+def test_grain_goes_and_an_edge_stays(rng):
+    photo = np.full((64, 64, 3), 60, np.int16)
+    photo[:, 32:] = 190
+    grainy = (photo + rng.integers(-12, 13, photo.shape)).astype(np.uint8)
+    calm = abstract(grainy, lines=0.0).astype(float)
+    sides = calm[8:-8, 8:24], calm[8:-8, 40:56]
+    assert all(side.std() < grainy[8:-8, 8:24].std() / 3 for side in sides)
+    assert abs(sides[0].mean() - 60) < 2 and abs(sides[1].mean() - 190) < 2
+    assert calm[32, 33, 0] - calm[32, 30, 0] > 110
+
+
+def test_a_line_lies_on_the_dark_side_of_an_edge_alone():
+    photo = np.full((64, 64, 3), 120, np.uint8)
+    photo[:, 32:] = 200
+    plain, drawn = abstract(photo, lines=0.0).astype(int), abstract(photo, lines=0.8).astype(int)
+    darker = (plain - drawn)[32, :, 0]
+    assert darker[30:32].min() > 60 and darker[:26].max() == 0 and darker[33:].max() == 0
+
+
+@pytest.mark.parametrize("lines", [0.25, 0.5, 1.0])
+def test_a_pixel_on_a_strong_line_loses_that_share_of_its_brightness(lines):
+    photo = np.full((64, 64, 3), 120, np.uint8)
+    photo[:, 32:] = 250
+    plain, drawn = abstract(photo, lines=0.0).astype(float), abstract(photo, lines=lines).astype(float)
+    np.testing.assert_allclose(drawn[32, 31], (1 - lines) * plain[32, 31], atol=1.5)

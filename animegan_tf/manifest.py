@@ -2,8 +2,8 @@
 
 Export writes it, the runtime reads and verifies it; nothing else is shared between the two. A style folder is
 
-    manifest.json   model_float32.tflite  model_float16.tflite  model.onnx  saved_model/  preview.jpg
-                    style_encoder_float32.tflite  style_encoder.onnx                      (where a style has `code`)
+    manifest.json   model_float32.tflite  model_float16.tflite  model_int8.tflite  model.onnx  saved_model/
+    preview.jpg     style_encoder_float32.tflite  style_encoder.onnx                      (where a style has `code`)
 
 with any non-empty subset of the model files. By role:
 
@@ -13,6 +13,8 @@ generator       takes `image`: float32 [N, H, W, 3] RGB in [-1, 1], H and W mult
                 `noise` (a normal draw, or zeros). Returns `stylized`: as `image`.
 style_encoder   takes `image`: a style picture, float32 [N, H, W, 3] RGB in [-1, 1], H and W at least 32.
                 Returns its `code`: float32 [N, n].
+
+A TFLite file of precision int8 takes uint8 pixels [1, H, W, 3] RGB instead, sides as above, and returns such.
 
 A SavedModel takes uint8 RGB pictures of any size instead, and returns such: signature `serving_default` is the
 generator, `serve_bytes` the same for encoded pictures, `encode_style` the encoder. It is listed as a generator.
@@ -31,9 +33,13 @@ from animegan_tf.errors import StyleError
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
+PRECISIONS = ("float32", "float16", "int8")
+"""Best first: the order in which a file is chosen where none is asked for."""
+
 INPUTS = ("label", "code", "noise")
 ROLES = ("generator", "style_encoder")
 _TYPES: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "dict": dict}
+_TYPES["float | None"] = (int, float, type(None))
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,10 @@ class ModelFile:
     """One file (or SavedModel folder) of a style.
 
     path: relative to the style folder, with forward slashes. format: tflite | onnx | saved_model.
-    precision: float32 | float16 (of the stored weights). sha256: of the file; of a folder, over its sorted files.
-    max_error: largest difference to the Keras network seen at export, in [-1, 1] units; of an encoder: as a share of
-    the code's largest number, or of 1 where that is smaller. role: generator | style_encoder.
+    precision: float32 | float16 (of the stored weights) | int8 (of the arithmetic, too; pixels in and out). sha256: of
+    the file; of a folder, over its sorted files. max_error: largest difference to the Keras network seen at export, in
+    [-1, 1] units; of an encoder: as a share of the code's largest number, or of 1 where that is smaller.
+    role: generator | style_encoder. mean_error: of int8, the mean difference, on photos that it was not calibrated on.
     """
 
     path: str
@@ -53,6 +60,7 @@ class ModelFile:
     bytes: int
     max_error: float
     role: str = "generator"
+    mean_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,8 @@ class Manifest:
     def find(self, format: str, precision: str | None = None, role: str = "generator") -> ModelFile | None:
         """Returns the file of this format and role, float32 first, or of just this precision; None without one."""
         matching = [f for f in self.files if (f.format, f.role) == (format, role) and precision in (None, f.precision)]
-        return min(matching, key=lambda f: f.precision != "float32", default=None)
+        known = {name: place for place, name in enumerate(PRECISIONS)}
+        return min(matching, key=lambda f: known.get(f.precision, len(known)), default=None)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

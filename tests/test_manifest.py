@@ -22,6 +22,7 @@ from animegan_tf.manifest import (
 
 FLOAT32 = ModelFile("model_float32.tflite", "tflite", "float32", "0" * 64, 10, 1e-6)
 FLOAT16 = ModelFile("model_float16.tflite", "tflite", "float16", "1" * 64, 5, 5e-3)
+INT8 = ModelFile("model_int8.tflite", "tflite", "int8", "3" * 64, 3, 0.2, mean_error=0.009)
 ENCODER = ModelFile("style_encoder.onnx", "onnx", "float32", "2" * 64, 7, 1e-6, role="style_encoder")
 MANIFEST = Manifest(
     name="hokusai",
@@ -77,6 +78,20 @@ def test_find_prefers_float32(format, precision, expected):
     assert MANIFEST.find(format, precision) == expected
 
 
+def test_find_prefers_the_more_exact_of_the_others():
+    files = (INT8, dataclasses.replace(FLOAT16, precision="float8"), FLOAT16)
+    assert dataclasses.replace(MANIFEST, files=files).find("tflite") == FLOAT16
+    assert dataclasses.replace(MANIFEST, files=files[:2]).find("tflite") == INT8
+    assert dataclasses.replace(MANIFEST, files=files).find("tflite", "int8") == INT8
+
+
+def test_the_mean_error_of_int8_round_trips_and_others_have_none(tmp_path):
+    manifest = dataclasses.replace(MANIFEST, files=(FLOAT32, INT8))
+    write_manifest(tmp_path, manifest)
+    assert read_manifest(tmp_path) == manifest
+    assert [file.mean_error for file in read_manifest(tmp_path).files] == [None, 0.009]
+
+
 def test_find_tells_roles_apart():
     manifest = dataclasses.replace(MANIFEST, files=(ENCODER, FLOAT32))
     assert manifest.find("onnx") is None
@@ -104,6 +119,7 @@ def write_changed(folder, **changes) -> None:
         ({"size_multiple": "8"}, "has a size_multiple that is not of type int"),
         ({"size_multiple": 0}, "size_multiple 0; it must be at least 1"),
         ({"files": [dataclasses.asdict(FLOAT32) | {"path": 3}]}, "has a path that is not of type str"),
+        ({"files": [dataclasses.asdict(INT8) | {"mean_error": "0.01"}]}, "mean_error that is not of type float | None"),
         ({"name": "../evil"}, "has the name '../evil', which cannot be part of a file name"),
         ({"name": ""}, "cannot be part of a file name"),
         ({"pixel_range": [0.0, 1.0]}, "must be NHWC, RGB"),

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from animegan_tf.manifest import Manifest, ModelFile
 
 BACKEND_NAMES = ("tflite", "onnx", "saved_model")
-"""The keys of `runtime.backends.BACKENDS`, repeated because importing them loads NumPy; a test holds them equal."""
+PRECISION_NAMES = ("float32", "float16", "int8")
+"""As `runtime.backends.BACKENDS` and `manifest.PRECISIONS`; repeated to start fast (a test holds them equal)."""
 
 
 class AnimeganGroup(click.Group):
@@ -48,11 +49,16 @@ class AnimeganGroup(click.Group):
 
 
 def style_options(command: Callable) -> Callable:
-    """Adds the options every stylizing command shares; they arrive as style, backend, strength and max_side."""
+    """Adds the options every stylizing command shares; they arrive as style, backend, precision, ..."""
     options = (
         click.option("--style", metavar="NAME|DIR", default="hokusai", show_default=True, help="Style, or its folder."),
         click.option(
             "--backend", type=click.Choice(BACKEND_NAMES), default="tflite", show_default=True, help="Runs the model."
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(PRECISION_NAMES),
+            help="Of the model file; int8 (tflite) is the fastest.  [default: float32 where there is a choice]",
         ),
         click.option(
             "--strength",
@@ -94,6 +100,7 @@ def image(
     output: Path | None,
     style: str,
     backend: str,
+    precision: str | None,
     strength: float,
     max_side: int | None,
     overwrite: bool,
@@ -112,7 +119,7 @@ def image(
     found = list(_collect(photos, report))
     if not found:
         raise click.exceptions.Exit(UsageError.exit_code)
-    stylizer = Stylizer.load(style, backend)
+    stylizer = Stylizer.load(style, backend, precision)
     name, chosen = choose_look(stylizer, look, overwrite)
     jobs = _plan(found, output, name, one_file=len(photos) == 1 and not Path(photos[0]).is_dir())
     _stylize_all(

@@ -6,7 +6,7 @@ export unchecked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,9 @@ STYLE_SIZES = ((256, 256), (75, 101))
 # Largest difference allowed anywhere, in [-1, 1] units. A SavedModel answers in uint8: one level and a half.
 # Rounding the weights to float16 alone moves an untrained AnimeGAN by 0.04 at its worst pixel; the conversion is exact.
 TOLERANCES = {"float32": 1e-3, "float16": 5e-2, "uint8": 1.5 / 127.5}
+
+# An int8 file is judged by its mean difference on photos: single pixels of it may be far off, at edges above all.
+MEAN_TOLERANCE = 0.05
 
 # Called with the inputs by name, `image` among them.
 Run = Callable[..., np.ndarray]
@@ -75,6 +78,40 @@ def measure(generator: Generator, path: Path, format: str, precision: str) -> fl
     if format == "saved_model" and generator.encodes_style:
         measure_encoder(generator, path, format)
     return worst
+
+
+def measure_int8(generator: Generator, path: Path, photos: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Returns the largest and the mean difference between an int8 TFLite file and `generator`, in [-1, 1] units.
+
+    Args:
+      generator: in float32, of an image alone.
+      path: the file.
+      photos: uint8 [H, W, 3] RGB, sides that the generator takes. Not `check_picture`: the ranges in an int8 file are
+        those of photos. What the runtime cuts off, the margin, does not count.
+
+    Raises:
+      ExportError: the file does not run, draws one flat colour, or its mean difference is above MEAN_TOLERANCE.
+    """
+    try:
+        run = _tflite(path, "generator")
+        found = [run(image=photo[None]) for photo in photos]
+    except Exception as error:
+        raise ExportError(f"{path.name} was written but does not run: {error}") from error
+    if all(np.ptp(picture, axis=(0, 1, 2)).max() == 0 for picture in found):
+        raise ExportError(f"{path.name} draws every photo in one flat colour.")
+    inside = slice(generator.margin, -generator.margin or None)
+    expected = (np.asarray(generator(images.to_float(photo)[None], training=False)) for photo in photos)
+    differences = [
+        np.abs(images.to_float(picture) - right)[:, inside, inside]
+        for picture, right in zip(found, expected, strict=True)
+    ]
+    mean = float(np.mean([difference.mean() for difference in differences]))
+    if not mean <= MEAN_TOLERANCE:
+        raise ExportError(
+            f"{path.name} differs from the Keras network by {mean:.3g} in the mean, more than the {MEAN_TOLERANCE:g} "
+            "allowed: this network loses too much in int8 (leave out --calibration_dir)."
+        )
+    return float(max(difference.max() for difference in differences)), mean
 
 
 def measure_encoder(generator: Generator, path: Path, format: str) -> float:

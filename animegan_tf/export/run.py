@@ -6,15 +6,26 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from animegan_tf import images
-from animegan_tf.errors import ConfigError
-from animegan_tf.export.style_folder import FORMATS, check_formats, check_target, describe, write_style_folder
+from animegan_tf.errors import ConfigError, DataError
+from animegan_tf.export.style_folder import (
+    FORMATS,
+    check_calibration,
+    check_formats,
+    check_target,
+    describe,
+    write_style_folder,
+)
 from animegan_tf.manifest import Manifest
 from animegan_tf.native import load_tensorflow
 from animegan_tf.options import check_bounds, option, run_program
 
 PURPOSE = "Exports the generator of a run as SavedModel, TFLite and ONNX, each checked against the network."
 _PREVIEW_SIDE = 512
+# More photos hardly move the ranges in an int8 file; with fewer, what is rare in photos is cut off.
+_CALIBRATION_PHOTOS, _CALIBRATION_MINIMUM, _CALIBRATION_SIDE = 64, 8, 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +39,7 @@ class ExportOptions:
     run_dir: str = option("", "folder of the training run", "export")
     out: str = option("", "style folder to write", "export")
     formats: tuple[str, ...] = option(FORMATS, "files to write", "export")
+    calibration_dir: str = option("", "photos; with them an int8 TFLite file is written besides", "export")
     step: int = option(0, "checkpoint to export; 0: the newest", "export", low=0)
     overwrite: bool = option(False, "replace --out where it exists", "export")
     name: str = option("", "name of the style; empty: the name of --out", "manifest")
@@ -53,7 +65,9 @@ def export_run(options: ExportOptions) -> Manifest:
     """Writes the style folder `options.out` and returns its manifest; nothing appears there unless all is checked.
 
     Raises:
-      ConfigError: --out exists, --run_dir is not a run, or --preview_styles does not fit its generator.
+      ConfigError: --out exists, --run_dir is not a run, or --preview_styles or --calibration_dir does not fit its
+        generator.
+      DataError: --calibration_dir holds too few photos.
       CheckpointError: no usable checkpoint. ImageError: a picture of the preview cannot be read.
       ExportError: a file differs from the network, or the folder cannot be written.
     """
@@ -62,10 +76,13 @@ def export_run(options: ExportOptions) -> Manifest:
     # Read before the conversions, which take a while.
     preview = _read(options.preview_photo) if options.preview_photo else None
     styles = [_read(path) for path in options.preview_styles]
+    calibration = read_calibration(Path(options.calibration_dir)) if options.calibration_dir else []
     load_tensorflow("Exporting")
     from animegan_tf.export.load import load_run
 
     config, generator, step = load_run(Path(options.run_dir), options.step)
+    if calibration:
+        check_calibration(generator, options.formats)
     if preview is not None and bool(styles) != ("code" in generator.inputs_shape):
         raise ConfigError(
             f"--preview_styles is for styles that follow a style picture, and they need it; this is {config.generator}."
@@ -89,7 +106,28 @@ def export_run(options: ExportOptions) -> Manifest:
         overwrite=options.overwrite,
         preview=preview,
         preview_styles=styles,
+        calibration=calibration,
     )
+
+
+def read_calibration(folder: Path) -> list[np.ndarray]:
+    """Returns up to 64 photos from all over `folder`, uint8 RGB [H, W, 3], at most 256 pixels a side, the middle.
+
+    Raises:
+      DataError: there are fewer than 8. ImageError: one cannot be read.
+    """
+    paths = images.find_images(folder)
+    if len(paths) < _CALIBRATION_MINIMUM:
+        raise DataError(
+            f"--calibration_dir={folder} holds {len(paths)} pictures; int8 needs at least {_CALIBRATION_MINIMUM}."
+        )
+    places = np.linspace(0, len(paths) - 1, min(len(paths), _CALIBRATION_PHOTOS)).round().astype(int)
+    return [_middle(images.read_thumbnail(paths[place], _CALIBRATION_SIDE)) for place in places]
+
+
+def _middle(photo: np.ndarray) -> np.ndarray:
+    top, left = (max(0, (side - _CALIBRATION_SIDE) // 2) for side in photo.shape[:2])
+    return photo[top : top + _CALIBRATION_SIDE, left : left + _CALIBRATION_SIDE]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,7 +138,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(options: ExportOptions) -> None:
     manifest = export_run(options)
     for file in manifest.files:
-        print(f"{file.path:<28} {file.bytes / 1e6:7.2f} MB   largest difference to Keras {file.max_error:.2g}")
+        mean = "" if file.mean_error is None else f", mean {file.mean_error:.2g}"
+        print(f"{file.path:<28} {file.bytes / 1e6:7.2f} MB   largest difference to Keras {file.max_error:.2g}{mean}")
     print(options.out)
 
 

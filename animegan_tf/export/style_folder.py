@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from animegan_tf.models import Generator
 
 FORMATS = ("saved_model", "tflite", "onnx")
+# Of the photos for int8 one in so many is kept for the check.
+_CHECK_STRIDE = 4
 
 
 def describe(generator: Generator, **said: Any) -> Manifest:
@@ -54,6 +56,15 @@ def check_target(out: Path, overwrite: bool) -> None:
         raise ConfigError(f"--out={out} is not a style folder, so --overwrite does not touch it.")
 
 
+def check_calibration(generator: Generator, formats: Sequence[str]) -> None:
+    """Raises ConfigError where no int8 file can be written, so that photos to calibrate one on are of no use."""
+    if "tflite" not in formats:
+        raise ConfigError("--calibration_dir is for int8 TFLite files: add tflite to --formats.")
+    if generator.inputs_shape:
+        names = ", ".join(generator.inputs_shape)
+        raise ConfigError(f"--calibration_dir: int8 is for generators that take a photo alone; this one takes {names}.")
+
+
 def write_style_folder(
     generator: Generator,
     manifest: Manifest,
@@ -63,6 +74,7 @@ def write_style_folder(
     overwrite: bool = False,
     preview: np.ndarray | None = None,
     preview_styles: Sequence[np.ndarray] = (),
+    calibration: Sequence[np.ndarray] = (),
 ) -> Manifest:
     """Writes the style folder `out` and returns `manifest` with its files; nothing appears there unless all is checked.
 
@@ -74,21 +86,28 @@ def write_style_folder(
       overwrite: replace a style folder that is there.
       preview: photo for preview.jpg, uint8 RGB [H, W, 3].
       preview_styles: style pictures for it, where the generator takes a code; see `draw_preview`.
+      calibration: photos, uint8 RGB [H, W, 3], a few dozen of about 256 pixels; with them an int8 TFLite file is
+        written, too. One in four is not calibrated on but checked with.
 
     Raises:
-      ConfigError: unknown formats, or `out` exists. StyleError: the manifest cannot be read again.
+      ConfigError: unknown formats, `out` exists, or photos where no int8 file can be written.
+      StyleError: the manifest cannot be read again.
       ExportError: a file differs from the network, or the folder cannot be written.
     """
     out = Path(os.path.abspath(out))  # '.' has no name to put the temporary folder beside
     check_formats(formats)
     check_target(out, overwrite)
+    if calibration:
+        check_calibration(generator, formats)
     temporary = out.with_name(f".{out.name}.partial")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         write_manifest(temporary, manifest)  # refuses what cannot be read before anything is converted
-        files = tuple(file for format in formats for file in _WRITERS[format](generator, temporary))
-        manifest = replace(manifest, files=files)
+        files = [file for format in formats for file in _WRITERS[format](generator, temporary)]
+        if calibration:
+            files.append(_write_int8(generator, temporary, calibration))
+        manifest = replace(manifest, files=tuple(files))
         write_manifest(temporary, manifest)
         if preview is not None:
             _write_preview(generator, temporary, preview, preview_styles)
@@ -123,6 +142,24 @@ def _write_tflite(generator: Generator, folder: Path) -> list[ModelFile]:
         path.write_bytes(convert_tflite(encode_function(generator, batch=1)))
         files.append(_checked(generator, path, "tflite", role="style_encoder"))
     return files
+
+
+def _write_int8(generator: Generator, folder: Path, photos: Sequence[np.ndarray]) -> ModelFile:
+    from animegan_tf.export.graph import stylize_function
+    from animegan_tf.export.parity import measure_int8
+    from animegan_tf.export.tflite import convert_tflite
+
+    # As the runtime pads them. A file of few photos is checked with the ones that it was calibrated on.
+    padded = [
+        images.pad_to_multiple(photo, generator.size_multiple, images.MINIMUM_SIDE, generator.margin)
+        for photo in photos
+    ]
+    check = padded[::_CHECK_STRIDE]
+    measured = [photo for number, photo in enumerate(padded) if number % _CHECK_STRIDE] or check
+    path = folder / "model_int8.tflite"
+    path.write_bytes(convert_tflite(stylize_function(generator, batch=1), "int8", measured))
+    largest, mean = measure_int8(generator, path, check)
+    return ModelFile(path.name, "tflite", "int8", digest(path), path.stat().st_size, largest, mean_error=mean)
 
 
 def _write_onnx(generator: Generator, folder: Path) -> list[ModelFile]:

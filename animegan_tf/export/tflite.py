@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import tensorflow as tf
 from tensorflow.lite.tools import flatbuffer_utils
 
 from animegan_tf.export.graph import Function, check_inputs_kept, frozen_function
+from animegan_tf.export.int8 import quantize
 
 PRECISIONS = ("float32", "float16")
+"""What every generator is written in; 'int8' besides where there are photos to calibrate on."""
 
 
-def convert_tflite(function: Function, precision: str = "float32") -> bytes:
-    """Returns the bytes of a .tflite file; `precision` of the stored weights: 'float32' or 'float16'.
+def convert_tflite(function: Function, precision: str = "float32", photos: Sequence[np.ndarray] = ()) -> bytes:
+    """Returns the bytes of a .tflite file; `precision`: 'float32', 'float16' or 'int8'.
 
-    Either computes in float32 on a CPU; float16 halves the file and runs natively on phone GPUs.
+    The first two are of the stored weights: either computes in float32 on a CPU; float16 halves the file and runs
+    natively on phone GPUs. int8 computes in int8, and takes and returns pixels: uint8 [1, H, W, 3] RGB. Batch norm
+    that follows a convolution is part of it in any precision.
 
     Args:
-      function: `stylize_function` or `encode_function`, of batch 1.
+      function: `stylize_function` or `encode_function`, of batch 1; for int8 the first, of an image alone.
+      photos: for int8: uint8 [H, W, 3] RGB, see `int8.quantize`.
 
     Raises:
-      ExportError: an input was dropped.
+      ExportError: an input was dropped, or an int8 file cannot be made.
     """
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen_function(function)], tf.Module())
     if precision == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
-    return _with_names(function, converter.convert())
+    data = converter.convert()
+    return _with_names(function, quantize(data, photos) if precision == "int8" else data)
 
 
 def _with_names(function: Function, data: bytes) -> bytes:

@@ -41,7 +41,8 @@ def load_backend(
       name: a key of `BACKENDS`.
       folder: the style folder that `manifest` was read from.
       manifest: says which file to load and what its SHA-256 is.
-      precision: 'float32' or 'float16' (of the stored weights); None takes float32 where there is a choice.
+      precision: 'float32', 'float16' (of the stored weights) or 'int8' (TFLite: the fastest, a little less exact);
+        None takes float32 where there is a choice.
       threads: CPU threads; None takes all. TensorFlow's are set for the whole process, so 'saved_model' ignores it.
       role: 'generator', for `run` and `run_pixels`, or 'style_encoder', for `encode`.
 
@@ -74,12 +75,13 @@ def find_file(name: str, manifest: Manifest, precision: str | None = None, role:
 class Backend(abc.ABC):
     """One loaded model file. Safe to call from several threads.
 
-    Every backend offers both pixel types; `takes_uint8` states which one its model computes on, the other one is
-    converted here.
+    Every backend offers both pixel types; `takes_uint8` states which one its model takes, the other one is converted
+    here. `takes_any_size`: the model pads pictures by itself, whoever serves it.
     """
 
     format: ClassVar[str]
-    takes_uint8: ClassVar[bool] = False
+    takes_uint8: bool = False
+    takes_any_size: ClassVar[bool] = False
     holds_encoder: ClassVar[bool] = False
 
     def __init__(
@@ -177,7 +179,7 @@ class Backend(abc.ABC):
 
 
 class TFLiteBackend(Backend):
-    """TFLite files with dynamic H and W, through ai-edge-litert: small, and 0.03 s to import."""
+    """TFLite files with dynamic H and W, through ai-edge-litert: small, and 0.03 s to import. int8 ones take uint8."""
 
     format = "tflite"
 
@@ -192,9 +194,12 @@ class TFLiteBackend(Backend):
             for detail in self._interpreter.get_input_details()
         }
         image = self._image_input({name: detail["shape_signature"].tolist() for name, detail in inputs.items()})
-        self._input = inputs[image]["index"]
+        self._input, self.takes_uint8 = inputs[image]["index"], inputs[image]["dtype"] is np.uint8
         self._index = {name: inputs[name]["index"] for name in self._further}
-        self._output = _only(self._interpreter.get_output_details(), "output")["index"]
+        output = _only(self._interpreter.get_output_details(), "output")
+        if (output["dtype"] is np.uint8) != self.takes_uint8:
+            raise ValueError("one of its image and its result is uint8, the other is not")
+        self._output = output["index"]
 
     def _compute(self, image: np.ndarray, further: Mapping[str, np.ndarray]) -> np.ndarray:
         with self._lock:
@@ -240,6 +245,7 @@ class SavedModelBackend(Backend):
 
     format = "saved_model"
     takes_uint8 = True
+    takes_any_size = True
     holds_encoder = True
 
     def _load(self, path: Path, threads: int | None, role: str) -> None:

@@ -106,7 +106,8 @@ class Stylizer:
         Args:
           style: name of a shipped style (see `list_styles`), or a folder that export wrote.
           backend: 'tflite', 'onnx' or 'saved_model'.
-          precision: 'float32' or 'float16' (of the stored weights); None takes float32 where there is a choice.
+          precision: 'float32', 'float16' (of the stored weights) or 'int8' (TFLite: the fastest, a little less
+            exact); None takes float32 where there is a choice.
           threads: CPU threads, None for all; 'saved_model' ignores it.
 
         Raises:
@@ -186,7 +187,7 @@ class Stylizer:
         further = (look or self.look()).inputs
         height, width = pixels.shape[:2]
         try:
-            if self.backend.takes_uint8:  # a SavedModel pads by itself, whoever serves it
+            if self.backend.takes_any_size:
                 return self.backend.run_pixels(pixels[None], **further)[0]
             margin = self.manifest.margin
             padded = pad_to_multiple(pixels, self.manifest.size_multiple, MINIMUM_SIDE, margin)

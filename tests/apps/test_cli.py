@@ -18,6 +18,7 @@ from animegan_tf import __version__
 from animegan_tf.apps import cli as module
 from animegan_tf.apps.cli import cli
 from animegan_tf.images import read_picture
+from animegan_tf.manifest import PRECISIONS
 from animegan_tf.runtime import stylizer
 from animegan_tf.runtime.backends import BACKENDS
 
@@ -45,6 +46,7 @@ WRITES = [
     ("a.jpg photos -o out", ["out/a_hokusai.jpg", "out/b_hokusai.png", "out/c_hokusai.png", "out/sub/d_hokusai.jpg"]),
     ("photos/sub -o out.jpg", ["out.jpg/d_hokusai.jpg"]),
     ("a.jpg --style styles/hokusai --backend onnx --strength 0.5 --max-side 6", ["a_hokusai.jpg"]),
+    ("a.jpg --precision float32", ["a_hokusai.jpg"]),
     ("a.jpg -o taken.png --overwrite", ["taken.png"]),
 ]
 
@@ -66,6 +68,7 @@ FAILS = [
     ("a.jpg --style monet", 2, [], ["Unknown style 'monet': known are hokusai."]),
     ("a.jpg --style ./monet", 2, [], ["./monet: no such style folder."]),
     ("a.jpg --style photos", 1, [], ["photos is not a style folder: it has no manifest.json."]),
+    ("a.jpg --precision int8", 2, [], ["has no tflite file of precision int8: its files are tflite float32"]),
     ("photos -o taken.png", 2, [], ["taken.png is not a folder: name a folder"]),
     ("nix.jpg a.jpg", 1, ["a_hokusai.jpg"], ["nix.jpg: no such file or folder."]),
     ("empty a.jpg", 1, ["a_hokusai.jpg"], ["empty: no pictures in this folder"]),
@@ -96,6 +99,7 @@ USAGE = [
     ("image a.jpg --strength 1.5", "1.5 is not in the range 0<=x<=1"),
     ("image a.jpg --max-side 0", "0 is not in the range x>=1"),
     ("image a.jpg --max-pixels 0", "0.0 is not in the range x>0"),
+    ("image a.jpg --precision int4", "'int4' is not one of 'float32', 'float16', 'int8'"),
     ("image a.jpg --backend torch", "'torch' is not one of 'tflite', 'onnx', 'saved_model'"),
     ("image a.jpg --variation -1", "-1 is not in the range x>=0"),
     ("image a.jpg --variation blue", "'blue' is not a valid integer"),
@@ -132,6 +136,10 @@ def test_help_and_version(arguments, lines):
 
 def test_backend_names_are_the_backends():
     assert list(module.BACKEND_NAMES) == list(BACKENDS)
+
+
+def test_precision_names_are_those_of_manifests():
+    assert module.PRECISION_NAMES == PRECISIONS
 
 
 def test_strength_0_writes_the_photo(workplace):

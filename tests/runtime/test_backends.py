@@ -34,6 +34,7 @@ def backend(request, tiny_style):
 def test_backends_are_keyed_by_the_manifests_format_names():
     assert list(BACKENDS) == ["tflite", "onnx", "saved_model"]
     assert [b.takes_uint8 for b in BACKENDS.values()] == [False, False, True]
+    assert [b.takes_any_size for b in BACKENDS.values()] == [False, False, True]
 
 
 @pytest.mark.parametrize("size", SIZES)

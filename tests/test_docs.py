@@ -12,6 +12,7 @@ from animegan_tf.apps.cli import cli
 from animegan_tf.config import TrainConfig, list_recipes, with_recipe
 from animegan_tf.export.run import ExportOptions
 from animegan_tf.options import parse_flags
+from animegan_tf.studio.options import NewStyleOptions, with_changes
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "flags/README.md", ROOT / "tools/README.md"]
@@ -37,11 +38,17 @@ def _check(command: str) -> None:
         name, *rest = arguments
         parent = cli.make_context("animegan", list(arguments))
         assert cli.commands[name].make_context(name, rest, parent=parent)
-    elif program in ("python", "animegan-train", "animegan-export"):
+    elif program in ("python", "animegan-train", "animegan-export", "animegan-new-style"):
         script = Path(arguments.pop(0)).stem if program == "python" else program
-        kinds = {"train": TrainConfig, "export": ExportOptions}
+        kinds = {
+            "train": TrainConfig,
+            "export": ExportOptions,
+            "new_style": NewStyleOptions,
+            "new-style": NewStyleOptions,
+        }
         kind = kinds.get(script.removeprefix("animegan-")) or _options_of_tool(script)
-        parse_flags(kind, with_recipe(arguments) if issubclass(kind, TrainConfig) else arguments)
+        prepare = {TrainConfig: with_recipe, NewStyleOptions: with_changes}.get(kind, list)
+        parse_flags(kind, prepare(arguments))
     else:
         assert program in ("pip", "git", "cd"), command
 

@@ -51,7 +51,8 @@ def test_recipes_styles_and_types_are_inside(wheel):
 def test_entry_points_exist(wheel):
     name = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     lines = [line for line in wheel.read(name).decode().splitlines() if "=" in line]
-    assert {line.split("=")[0].strip() for line in lines} == {"animegan", "animegan-train", "animegan-export"}
+    names = {"animegan", "animegan-train", "animegan-export", "animegan-new-style"}
+    assert {line.split("=")[0].strip() for line in lines} == names
     for line in lines:
         module, function = line.split("=")[1].strip().split(":")
         assert callable(getattr(importlib.import_module(module), function))

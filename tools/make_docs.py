@@ -18,6 +18,8 @@ from animegan_tf.export.run import PURPOSE as EXPORT_PURPOSE
 from animegan_tf.export.run import ExportOptions
 from animegan_tf.models import build_generator
 from animegan_tf.options import help_text
+from animegan_tf.studio.options import PURPOSE as STYLE_PURPOSE
+from animegan_tf.studio.options import NewStyleOptions
 from animegan_tf.training.run import PURPOSE as TRAIN_PURPOSE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +34,7 @@ def commands_page() -> str:
         text = CliRunner().invoke(cli, [*arguments, "--help"], prog_name="animegan").output
         parts += ["", f"## {title}", "", "```", text.rstrip(), "```"]
     for title, kind, purpose in (
+        ("animegan-new-style", NewStyleOptions, STYLE_PURPOSE),
         ("animegan-train", TrainConfig, TRAIN_PURPOSE),
         ("animegan-export", ExportOptions, EXPORT_PURPOSE),
     ):

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from animegan_tf import images
 from animegan_tf.errors import needs_extra
 
-STYLE_LAYERS = ("block1_relu2", "block2_relu2", "block3_relu2", "block3_relu4")
-"""VGG19 layers of the style distance: up to conv3_4, where the weights end that are free to pass on."""
+STYLE_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv4")
+"""VGG19 layers of the style distance, before ReLU: up to conv3_4, where the weights end that are free to pass on."""
 
-_LUMA = np.array([0.299, 0.587, 0.114])
+CONTENT_LAYER = "block3_conv4"
+
+CROP_SIDE = 256
+"""The networks see the middle of a picture, at most so many pixels a side."""
+
+_LUMA = np.array([299.0, 587.0, 114.0])
+
+
+def luminance(pixels: np.ndarray) -> np.ndarray:
+    """Returns the luminance (ITU-R BT.601), [H, W] float64 in [0, 255], of [H, W, 3] uint8 RGB."""
+    return pixels @ _LUMA / 1000  # of whole numbers, so that grey levels stay whole
+
+
+def centre(pixels: np.ndarray, side: int = CROP_SIDE) -> np.ndarray:
+    """Returns the middle of [H, W, C], at most `side` pixels high and wide; a smaller picture keeps its sides."""
+    height, width = pixels.shape[:2]
+    top, left = max(0, height - side) // 2, max(0, width - side) // 2
+    return pixels[top : top + side, left : left + side]
 
 
 def psnr(photo: np.ndarray, stylized: np.ndarray) -> float:
@@ -42,25 +58,22 @@ def ssim(photo: np.ndarray, stylized: np.ndarray) -> float:
         from skimage.metrics import structural_similarity
 
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    return float(structural_similarity(photo @ _LUMA, stylized @ _LUMA, data_range=255, **window))
+    return float(structural_similarity(luminance(photo), luminance(stylized), data_range=255, **window))
 
 
 class MeanGrams:
-    """The mean Gram matrices of a set of pictures, which are added one by one.
+    """The mean Gram matrices of a set of pictures, whose features are added one picture at a time.
 
     Source: Gatys et al. 2016, eq. 5, with AnimeGAN's normalisation F^T F / (H W C), so that size does not matter.
-
-    Args:
-      features: [1, H, W, 3] float32 in [-1, 1], RGB -> {layer: [1, h, w, C]}; see models.vgg19 and STYLE_LAYERS.
     """
 
-    def __init__(self, features: Callable[[np.ndarray], Mapping[str, Any]]):
-        self.features, self.count = features, 0
+    def __init__(self) -> None:
+        self.count = 0
         self._sums: dict[str, np.ndarray] = {}
 
-    def add(self, pixels: np.ndarray) -> None:
-        """Adds a picture, [H, W, 3] uint8 RGB."""
-        for layer, values in self.features(images.to_float(pixels)[None]).items():
+    def add(self, features: Mapping[str, Any]) -> None:
+        """Adds a picture: layer -> [1, h, w, C] float."""
+        for layer, values in features.items():
             flat = np.asarray(values, np.float64).reshape(-1, values.shape[-1])
             self._sums[layer] = self._sums.get(layer, 0.0) + flat.T @ flat / flat.size
         self.count += 1
@@ -78,3 +91,15 @@ def style_distance(pictures: MeanGrams, style: MeanGrams) -> float:
     """
     target, found = style.mean(), pictures.mean()
     return float(np.mean([np.abs(found[name] - gram).sum() / np.abs(gram).sum() for name, gram in target.items()]))
+
+
+def content_distance(photo: np.ndarray, stylized: np.ndarray) -> float:
+    """Returns sum (F - P)^2 / sum P^2 of the features F of a result and P of its photo, 0 for equal pictures.
+
+    Source: the content loss of Gatys et al. 2016, eq. 1, divided by the photo's own energy.
+
+    Args:
+      photo, stylized: features of one shape, float, of CONTENT_LAYER.
+    """
+    photo, stylized = np.asarray(photo, np.float64), np.asarray(stylized, np.float64)
+    return float(np.square(stylized - photo).sum() / np.square(photo).sum())

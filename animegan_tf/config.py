@@ -96,7 +96,7 @@ class TrainConfig:
     )
     content_picture: str = option(
         "photo",
-        "what content, chroma, tone and flat terms hold on to: the photo, or its calm areas and contour lines",
+        "what content, perceptual, chroma, tone and flat hold on to: the photo, or its calm areas and contour lines",
         "losses",
         choices=("photo", "abstraction"),
     )
@@ -343,21 +343,8 @@ class TrainConfig:
 
 # The generator's terms; all of them can be its only one.
 _TERMS = (
-    *(
-        "adversarial",
-        "content",
-        "perceptual",
-        "gram",
-        "color",
-        "chroma",
-        "tone",
-        "tv",
-        "flat",
-        "cel",
-        "edge",
-        "landmark",
-    ),
-    *("output", "feature"),
+    *("adversarial", "content", "perceptual", "gram", "color", "chroma", "tone", "tv", "flat", "cel"),
+    *("edge", "landmark", "output", "feature"),
 )
 
 

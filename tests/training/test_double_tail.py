@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from run_case import double_tail_trainer
 
 from animegan_tf.config import list_recipes, read_flagfile
 from animegan_tf.data.regions import revision_target, superpixels
@@ -15,8 +16,8 @@ from animegan_tf.losses import pixel
 from animegan_tf.models import build_discriminator, build_generator
 from animegan_tf.models.vgg19 import build_vgg19
 from animegan_tf.training.double_tail import DoubleTailObjective, DoubleTailTrainer, halves, self_guided
-from animegan_tf.training.objective import feature_names, stream_names
-from animegan_tf.training.phases import Phase, build_optimizer, make_plan
+from animegan_tf.training.objective import stream_names
+from animegan_tf.training.phases import Phase
 
 SMALL = {"image_size": 32, "content_layer": "block1_conv2", "gram_layers": (), "gram_layer_weights": ()}
 
@@ -33,21 +34,6 @@ def streams(batch):
     return batch | {"photo_regions": np.stack(regions)}
 
 
-def _trainer(config) -> DoubleTailTrainer:
-    import keras
-
-    keras.utils.set_random_seed(1)
-    plan = make_plan(config, 4)
-    trainer = DoubleTailTrainer(
-        generator=build_generator("animeganv3", 4),
-        objective=DoubleTailObjective(config, build_vgg19(feature_names(config), "random")),
-        discriminator=build_discriminator("animeganv3", 4),
-        main_discriminator=build_discriminator("animeganv3", 4),
-    )
-    trainer.compile(optimizer=lambda side: build_optimizer(config, side, plan, trainer.step))
-    return trainer
-
-
 def _values(variables):
     return [v.numpy().copy() for v in variables]
 
@@ -57,7 +43,7 @@ def _changed(variables, before):
 
 
 def test_a_full_step_changes_all_three_networks_and_adds_up(config, streams):
-    trainer = _trainer(config)
+    trainer = double_tail_trainer(config)
     parts = (trainer.generator, trainer.discriminator, trainer.main_discriminator)
     before = [_values(part.trainable_variables) for part in parts]
     logs = {name: float(value) for name, value in trainer.train_step(streams).items()}
@@ -76,7 +62,7 @@ def test_a_full_step_changes_all_three_networks_and_adds_up(config, streams):
 
 @pytest.mark.parametrize(("tails", "terms"), [("both", {"content", "main_content"}), ("support", {"content"})])
 def test_pretraining_trains_the_tails_it_is_told_to(config, streams, tails, terms):
-    trainer = _trainer(replace(config, pretrain_tails=tails))
+    trainer = double_tail_trainer(replace(config, pretrain_tails=tails))
     trainer.set_phase(Phase("pretrain", 0, 4))
     generator = trainer.generator
     groups = [generator.support.trainable_variables, generator.main.trainable_variables]
@@ -89,7 +75,7 @@ def test_pretraining_trains_the_tails_it_is_told_to(config, streams, tails, term
 
 
 def test_in_their_stage_the_discriminators_learn_alone(config, streams):
-    trainer = _trainer(config)
+    trainer = double_tail_trainer(config)
     trainer.set_phase(Phase("discriminator", 0, 4))
     before = _values(trainer.generator.variables), _values(trainer.main_discriminator.trainable_variables)
     logs = trainer.train_step(streams)
@@ -186,7 +172,7 @@ def test_regions_are_asked_of_the_data_only_where_they_weigh(config):
 
 
 def test_each_discriminator_is_frozen_by_its_own_loss(config, streams):
-    trainer = _trainer(replace(config, freeze_threshold=0.2))
+    trainer = double_tail_trainer(replace(config, freeze_threshold=0.2))
     logs = {name: float(value) for name, value in trainer.train_step(streams).items()}
     for side in ("d", "d_main"):
         assert float(trainer.strengths[side].numpy()) == pytest.approx(logs[f"loss/{side}/total"], rel=1e-5)
@@ -206,23 +192,23 @@ def test_a_discriminator_that_needs_more_than_a_picture_is_refused(config):
 @pytest.mark.parametrize("loss", [pytest.param("hinge", marks=pytest.mark.slow), "vanilla", "wgan"])
 def test_other_adversarial_losses_and_r1_train_it_too(config, streams, loss):
     other = replace(config, adversarial_loss=loss, gradient_penalty="r1", penalty_weight=1.0)
-    logs = _trainer(other).train_step(streams)
+    logs = double_tail_trainer(other).train_step(streams)
     assert all(np.isfinite(float(value)) for value in logs.values()) and "loss/d_main/penalty" in logs
 
 
 @pytest.mark.parametrize("change", [{"discriminator_steps": 2}, {"discriminator_gray_weight": 1.0}])
 def test_what_a_double_tail_cannot_do_is_one_sentence(config, change):
     with pytest.raises(ConfigError, match="needs --discriminator_steps=1 and --discriminator_gray_weight=0"):
-        _trainer(replace(config, **change))
+        double_tail_trainer(replace(config, **change))
 
 
 def test_xla_is_refused(config):
-    trainer = _trainer(config)
+    trainer = double_tail_trainer(config)
     with pytest.raises(ConfigError, match="--xla does not go with a double-tail generator"):
         trainer.compile(optimizer=lambda side: None, jit_compile=True)
 
 
 def test_penalties_weigh_on_both_discriminators(config, streams):
-    trainer = _trainer(replace(config, gradient_penalty="wgan_gp", penalty_weight=10.0))
+    trainer = double_tail_trainer(replace(config, gradient_penalty="wgan_gp", penalty_weight=10.0))
     logs = trainer.train_step(streams)
     assert float(logs["loss/d/penalty"]) > 0 and float(logs["loss/d_main/penalty"]) > 0

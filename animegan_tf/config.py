@@ -46,6 +46,9 @@ class TrainConfig:
     abstraction_lines: float = option(
         0.0, "darkness of the contour lines in the abstraction of a photo, see --content_picture", "data", low=0, high=1
     )
+    palette_strength: float = option(
+        0.0, "share of the way from its colours to the style's in the abstraction of a photo", "data", low=0, high=1
+    )
     photo_sampling: str = option(
         "uniform", "each photo equally often, or each sub-folder of them", "data", choices=("uniform", "balanced")
     )

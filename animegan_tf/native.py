@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 from animegan_tf.errors import MissingExtraError
@@ -52,3 +55,15 @@ def load_tensorflow(purpose: str) -> ModuleType:
         raise MissingExtraError("tensorflow", "train", purpose) from None
     tensorflow.get_logger().setLevel("ERROR")
     return tensorflow
+
+
+def chosen_backend() -> str:
+    """Returns the name of the backend that Keras runs on, or will once it is imported; Keras is not imported."""
+    if "keras" in sys.modules:
+        return sys.modules["keras"].backend.backend()
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    try:
+        configured = json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend")
+    except (OSError, ValueError):
+        configured = None
+    return os.environ.get("KERAS_BACKEND") or configured or "tensorflow"

@@ -29,6 +29,7 @@ from animegan_tf.data.abstraction import abstract
 from animegan_tf.data.augment import Augmentation
 from animegan_tf.data.edges import list_pictures
 from animegan_tf.data.faces import landmark_map, landmark_path, read_landmarks
+from animegan_tf.data.palette import Palette, match_palette
 from animegan_tf.data.regions import superpixels
 from animegan_tf.data.samples import PictureCache, Stream, StyleSamples
 from animegan_tf.data.sampling import class_of, one_hot, photo_frequencies, select_styles
@@ -41,6 +42,7 @@ STREAMS = ("photo", "anime", "anime_gray", "anime_smooth")
 EXTRAS = ("label", "noise", "face", "abstraction", "photo_regions", "teacher")
 NOISE_SIZE = 16
 _BATCHES_AHEAD = 2
+_PALETTE_CROPS, _SPARSE = 256, 6  # crops of each set, and pixels from one sample of colours to the next
 
 Teacher = Callable[[np.ndarray], np.ndarray]
 """[S, S, 3] uint8 RGB -> the same."""
@@ -53,6 +55,7 @@ class Samples:
     extras: which of EXTRAS, in the order of the batch.
     classes: the style's classes in the order of the label; () when the run has none.
     landmark_dir: of 'face'. teacher: of 'teacher', lines: of 'abstraction', see build_samples.
+    palette: what moves the colours of 'abstraction'; None leaves them, see `match_palette`.
     failure: the first error of ours that a sample raised, or None. TensorFlow turns an exception inside a dataset
       into its own, with a stack in place of our sentence: see `user_errors`.
     """
@@ -64,6 +67,7 @@ class Samples:
     landmark_dir: Path | None = None
     teacher: Teacher | None = None
     lines: float = 0.0
+    palette: Palette | None = None
     failure: AnimeganError | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -102,7 +106,7 @@ class Samples:
                 "label": lambda: one_hot(class_of(self.style.stream.folder, style_file), self.classes),
                 "noise": lambda: self.photo.noise(index, NOISE_SIZE),
                 "face": lambda: self._face(index, file, picture),
-                "abstraction": lambda: abstract(photo, self.lines),
+                "abstraction": lambda: self._abstract(photo),
                 "photo_regions": lambda: superpixels(photo),
                 "teacher": lambda: self._teach(photo),
             }
@@ -112,9 +116,26 @@ class Samples:
                 self.failure = self.failure or error
             raise
 
+    def match_palette(self, strength: float, seed: int) -> None:
+        """Moves the colours of 'abstraction' to the style's from now on, see palette.match_palette.
+
+        Both sets are seen in the crops that training begins with.
+        """
+        crops = range(_PALETTE_CROPS)
+        kept = (abstract(self.photo.sample(index), self.lines) for index in crops)
+        styles = (self.style.stream.sample(index) for index in crops)
+        source, target = (
+            np.concatenate([crop[::_SPARSE, ::_SPARSE].reshape(-1, 3) for crop in part]) for part in (kept, styles)
+        )
+        self.palette = match_palette(source, target, strength, seed)
+
     def broken(self) -> list[str]:
         """Returns one sentence for each file met so far that could not be read."""
         return [*self.photo.broken.values(), *self.style.stream.broken.values()]
+
+    def _abstract(self, photo: np.ndarray) -> np.ndarray:
+        calm = abstract(photo, self.lines)
+        return calm if self.palette is None else self.palette(calm)
 
     def _face(self, index: int, file: Path, picture: np.ndarray) -> np.ndarray:
         assert self.landmark_dir is not None  # _check_extras

@@ -19,7 +19,7 @@ from animegan_tf.export.style_folder import (
     write_style_folder,
 )
 from animegan_tf.manifest import Manifest
-from animegan_tf.native import load_tensorflow
+from animegan_tf.native import chosen_backend, load_tensorflow
 from animegan_tf.options import check_bounds, option, run_program
 
 PURPOSE = "Exports the generator of a run as SavedModel, TFLite and ONNX, each checked against the network."
@@ -65,12 +65,14 @@ def export_run(options: ExportOptions) -> Manifest:
     """Writes the style folder `options.out` and returns its manifest; nothing appears there unless all is checked.
 
     Raises:
-      ConfigError: --out exists, --run_dir is not a run, or --preview_styles or --calibration_dir does not fit its
-        generator.
+      ConfigError: Keras does not run on TensorFlow, --out exists, --run_dir is not a run, or --preview_styles or
+        --calibration_dir does not fit its generator.
       DataError: --calibration_dir holds too few photos.
       CheckpointError: no usable checkpoint. ImageError: a picture of the preview cannot be read.
       ExportError: a file differs from the network, or the folder cannot be written.
     """
+    if chosen_backend() != "tensorflow":  # the converters trace Keras layers as TensorFlow functions
+        raise ConfigError(f"Exporting runs on TensorFlow, not on {chosen_backend()}: set KERAS_BACKEND=tensorflow.")
     out = Path(os.path.abspath(options.out))
     check_target(out, options.overwrite)
     # Read before the conversions, which take a while.

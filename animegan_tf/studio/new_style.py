@@ -18,6 +18,7 @@ from animegan_tf.data.edges import list_pictures
 from animegan_tf.errors import AnimeganError
 from animegan_tf.export.style_folder import check_target
 from animegan_tf.manifest import MANIFEST_NAME
+from animegan_tf.native import chosen_backend
 from animegan_tf.options import run_program, to_flagfile
 from animegan_tf.studio import publish
 from animegan_tf.studio.options import PURPOSE, NewStyleOptions, changed_names, recipe_config, with_changes
@@ -33,7 +34,6 @@ from animegan_tf.studio.plan import (
 )
 from animegan_tf.studio.state import Clock, State, check_same, in_words, locked, read_state, write_state
 from animegan_tf.studio.timed import Watch, check_generator, choose_precision, measure, train_in_time
-from animegan_tf.training.backend import chosen_backend
 
 CHECK_NAME, VERDICT_NAME = "check.txt", "verdict.txt"
 

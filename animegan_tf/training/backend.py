@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import sys
-from pathlib import Path
 
 import numpy as np
 
 from animegan_tf.errors import ConfigError, needs_extra
-from animegan_tf.native import load_tensorflow
-
-
-def chosen_backend() -> str:
-    """Returns the name of the backend that Keras runs on, or will once it is imported; Keras is not imported."""
-    if "keras" in sys.modules:
-        return sys.modules["keras"].backend.backend()
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    try:
-        configured = json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend")
-    except (OSError, ValueError):
-        configured = None
-    return os.environ.get("KERAS_BACKEND") or configured or "tensorflow"
+from animegan_tf.native import chosen_backend, load_tensorflow
 
 
 def load_backend() -> str:

@@ -38,6 +38,8 @@ def samples_of(config: TrainConfig, teacher: Teacher | None = None) -> Samples:
     extras = tuple(dict.fromkeys((*streams, *stream_names(config))))
     if "face" in extras and not config.landmark_dir:
         raise ConfigError("--landmark_weight needs --landmark_dir, made by tools/align_faces.py.")
+    if config.palette_strength and "label" in extras:
+        raise ConfigError("--palette_strength is for one style: with classes, set it to 0.")
     if "teacher" in extras and teacher is None:
         raise ConfigError("--output_weight and --feature_weight need a teacher: use tools/distill.py.")
 
@@ -46,7 +48,7 @@ def samples_of(config: TrainConfig, teacher: Teacher | None = None) -> Samples:
         changes = {name: getattr(config, name) for name in ("flip", "brightness", "contrast", "rotation", "saturation")}
         return Augmentation(config.image_size, low, high, **changes)
 
-    return build_samples(
+    samples = build_samples(
         photo_dir=Path(config.photo_dir),
         style_dir=Path(config.style_dir),
         smooth_dir=_path(config.smooth_dir),
@@ -64,6 +66,9 @@ def samples_of(config: TrainConfig, teacher: Teacher | None = None) -> Samples:
         lines=config.abstraction_lines,
         photo_sampling=config.photo_sampling,
     )
+    if "abstraction" in extras and config.palette_strength:
+        samples.match_palette(config.palette_strength, config.seed)
+    return samples
 
 
 def build_trainer(config: TrainConfig, samples: Samples, plan: Plan) -> Trainer:

@@ -14,8 +14,9 @@ import numpy as np
 from animegan_tf import images
 from animegan_tf.config import TrainConfig, with_recipe
 from animegan_tf.errors import ConfigError, DataError, ImageError
+from animegan_tf.native import chosen_backend
 from animegan_tf.options import run_program
-from animegan_tf.training.backend import chosen_backend, describe_device, load_backend, seed_backend
+from animegan_tf.training.backend import describe_device, load_backend, seed_backend
 from animegan_tf.training.run_folder import opened_run, with_run_classes, with_run_recipe, write_recipe
 
 PURPOSE = "Trains a generator on --photo_dir and --style_dir; start from a recipe of flags/ with --flagfile first."

@@ -11,6 +11,7 @@ from animegan_tf import images
 from animegan_tf.config import TrainConfig
 from animegan_tf.errors import CheckpointError, ConfigError, ExportError, ImageError, StyleError
 from animegan_tf.export import parity
+from animegan_tf.export import run as export
 from animegan_tf.export.reference import stylize_pixels
 from animegan_tf.export.run import ExportOptions, export_run, main
 from animegan_tf.manifest import digest, read_manifest
@@ -30,6 +31,12 @@ def fast_run(tmp_path_factory, write_run):
     options = ExportOptions(run_dir=str(root / "run"), out=str(root / "style"), license="CC0-1.0", credits="nobody")
     export_run(options)
     return root / "run", root / "style", generator
+
+
+def test_under_another_backend_the_sentence_names_the_setting(fast_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "chosen_backend", lambda: "jax")
+    with pytest.raises(ConfigError, match="^Exporting runs on TensorFlow, not on jax: set KERAS_BACKEND=tensorflow"):
+        export_run(ExportOptions(run_dir=str(fast_run[0]), out=str(tmp_path / "style")))
 
 
 def test_the_manifest_says_what_the_files_are(fast_run):

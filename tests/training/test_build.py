@@ -53,6 +53,11 @@ def test_what_a_term_lacks_is_one_sentence(tiny_config):
         samples_of(replace(tiny_config, feature_weight=1.0))
 
 
+def test_a_palette_of_several_styles_is_refused(labelled):
+    with pytest.raises(ConfigError, match="--palette_strength is for one style"):
+        samples_of(replace(labelled, palette_strength=1.0))
+
+
 def test_terms_of_a_double_tail_are_refused_by_other_generators(tiny_config):
     with pytest.raises(ConfigError, match="--region_weight and --revision_weight are for a double-tail generator"):
         train(replace(tiny_config, region_weight=1.0, revision_weight=1.0))

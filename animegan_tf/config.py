@@ -46,6 +46,8 @@ class TrainConfig:
     abstraction_lines: float = option(
         0.0, "darkness of the contour lines in the abstraction of a photo, see --content_picture", "data", low=0, high=1
     )
+    abstraction_passes: int = option(2, "passes of the filter that smooths texture away in it", "data", low=1, high=20)
+    abstraction_levels: int = option(0, "levels that its lightness is drawn to; 0 leaves it", "data", low=0, high=100)
     palette_strength: float = option(
         0.0, "share of the way from its colours to the style's in the abstraction of a photo", "data", low=0, high=1
     )
@@ -165,7 +167,10 @@ class TrainConfig:
     beta_1: float = option(0.5, "Adam's first decay", "optimisation", low=0, high=0.9999)
     beta_2: float = option(0.999, "Adam's second decay", "optimisation", low=0, high=0.999999)
     lr_schedule: str = option(
-        "constant", "learning rates after pre-training", "optimisation", choices=("constant", "cosine")
+        "constant",
+        "learning rates after pre-training, or in each stage",
+        "optimisation",
+        choices=("constant", "cosine", "cosine_stages"),
     )
     clip_norm: float = option(0.0, "clip each network's gradient to this global norm; 0: off", "optimisation", low=0)
     ema_decay: float = option(
@@ -239,10 +244,11 @@ class TrainConfig:
 
     def _check_schedule(self) -> None:
         before = self.pretrain_epochs + self.discriminator_pretrain_epochs
+        learning = self.epochs - self.discriminator_pretrain_epochs - self.frozen_norm_epochs
         if before > self.epochs:
             names = "--discriminator_pretrain_epochs and " * bool(self.discriminator_pretrain_epochs)
             raise ConfigError(f"{names}--pretrain_epochs={before} must not be above --epochs={self.epochs}.")
-        if before + self.frozen_norm_epochs > self.epochs:
+        if self.frozen_norm_epochs and learning < 1:
             raise ConfigError(
                 f"--frozen_norm_epochs={self.frozen_norm_epochs} must leave epochs to learn statistics in."
             )

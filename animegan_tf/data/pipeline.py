@@ -44,7 +44,7 @@ NOISE_SIZE = 16
 _BATCHES_AHEAD = 2
 _PALETTE_CROPS, _SPARSE = 256, 6  # crops of each set, and pixels from one sample of colours to the next
 
-Teacher = Callable[[np.ndarray], np.ndarray]
+PhotoMap = Callable[[np.ndarray], np.ndarray]
 """[S, S, 3] uint8 RGB -> the same."""
 
 
@@ -54,7 +54,7 @@ class Samples:
 
     extras: which of EXTRAS, in the order of the batch.
     classes: the style's classes in the order of the label; () when the run has none.
-    landmark_dir: of 'face'. teacher: of 'teacher', lines: of 'abstraction', see build_samples.
+    landmark_dir: of 'face'. teacher: of 'teacher', abstraction: of 'abstraction', see build_samples.
     palette: what moves the colours of 'abstraction'; None leaves them, see `match_palette`.
     failure: the first error of ours that a sample raised, or None. TensorFlow turns an exception inside a dataset
       into its own, with a stack in place of our sentence: see `user_errors`.
@@ -65,8 +65,8 @@ class Samples:
     extras: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     landmark_dir: Path | None = None
-    teacher: Teacher | None = None
-    lines: float = 0.0
+    teacher: PhotoMap | None = None
+    abstraction: PhotoMap = abstract
     palette: Palette | None = None
     failure: AnimeganError | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -122,7 +122,7 @@ class Samples:
         Both sets are seen in the crops that training begins with.
         """
         crops = range(_PALETTE_CROPS)
-        kept = (abstract(self.photo.sample(index), self.lines) for index in crops)
+        kept = (self.abstraction(self.photo.sample(index)) for index in crops)
         styles = (self.style.stream.sample(index) for index in crops)
         source, target = (
             np.concatenate([crop[::_SPARSE, ::_SPARSE].reshape(-1, 3) for crop in part]) for part in (kept, styles)
@@ -134,7 +134,7 @@ class Samples:
         return [*self.photo.broken.values(), *self.style.stream.broken.values()]
 
     def _abstract(self, photo: np.ndarray) -> np.ndarray:
-        calm = abstract(photo, self.lines)
+        calm = self.abstraction(photo)
         return calm if self.palette is None else self.palette(calm)
 
     def _face(self, index: int, file: Path, picture: np.ndarray) -> np.ndarray:
@@ -169,8 +169,8 @@ def build_samples(
     smooth_salt: float = 0.0,
     extras: tuple[str, ...] = (),
     landmark_dir: Path | None = None,
-    teacher: Teacher | None = None,
-    lines: float = 0.0,
+    teacher: PhotoMap | None = None,
+    abstraction: PhotoMap = abstract,
     photo_sampling: str = "uniform",
 ) -> Samples:
     """Returns the samples of a training run. What is not asked for changes no bit of the rest.
@@ -189,7 +189,7 @@ def build_samples(
       extras: which of EXTRAS a batch holds besides STREAMS, in this order.
       landmark_dir: folder of landmark files under the names of the photos; needed by 'face'.
       teacher: makes its picture of a photo for 'teacher'; called by several threads at once.
-      lines: darkness of the contour lines in 'abstraction'.
+      abstraction: makes 'abstraction' of a photo: abstraction.abstract with its settings.
       photo_sampling: 'uniform': each photo once an epoch; 'balanced': each sub-folder equally often.
 
     Raises:
@@ -213,7 +213,7 @@ def build_samples(
     )
     style = Stream(style_dir, "style_dir", style_augmentation, seed, "style", cache, chosen.files, chosen.frequencies)
     styles = StyleSamples(style, smooth_dir, smooth_salt)
-    return Samples(photo, styles, extras, chosen.classes, landmark_dir, teacher, lines)
+    return Samples(photo, styles, extras, chosen.classes, landmark_dir, teacher, abstraction)
 
 
 def array_batches(
@@ -293,7 +293,7 @@ def _to_float(array: np.ndarray) -> np.ndarray:
     return images.to_float(array) if array.dtype == np.uint8 else array
 
 
-def _check_extras(extras: tuple[str, ...], photo: Stream, landmark_dir: Path | None, teacher: Teacher | None) -> None:
+def _check_extras(extras: tuple[str, ...], photo: Stream, landmark_dir: Path | None, teacher: PhotoMap | None) -> None:
     for name in extras:
         if name not in EXTRAS:
             raise UnknownNameError("extra of a batch", name, EXTRAS)

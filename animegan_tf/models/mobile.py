@@ -17,6 +17,8 @@ from animegan_tf.errors import UnknownNameError
 from animegan_tf.models.layers import ConvBlock, SpectralConv2D, chain, upsample_bilinear_tf1
 from animegan_tf.models.network import Generator, Network
 
+_SHARE_OF_MAPS = 0.1  # of their usual size at the start, beside the photo
+
 
 def _conv_norm(
     filters: int, kernel_size: int = 3, strides: int = 1, activate: bool = True, bound: float = 6.0
@@ -140,7 +142,7 @@ class FastGenerator(Generator):
         self.quarter_up = [InvertedResidual() for _ in range(2)]
         self.from_quarter = _conv_norm(w, 1, activate=False)
         self.refine = _conv_norm(2 * w // 3, bound=1.0)
-        self.to_rgb = layers.Conv2D(4 * 3, 3, padding="same", kernel_initializer=_equal_subpixels)
+        self.to_rgb = layers.Conv2D(4 * 3, 3, padding="same", kernel_initializer=_photo_and_equal_subpixels)
 
     def call(self, photo):
         pixels = ops.space_to_depth(ops.cast(photo, self.compute_dtype), 2)
@@ -153,13 +155,16 @@ class FastGenerator(Generator):
         return ops.cast(ops.depth_to_space(x, 2), "float32")
 
 
-def _equal_subpixels(shape, dtype=None):
-    """Returns a kernel that gives the four pixels of a block the same colour, so that training starts without a grid.
+def _photo_and_equal_subpixels(shape, dtype=None):
+    """Returns a kernel [3, 3, maps + 12, 12] with which training starts from the photo, its last 12 channels.
 
-    Source: Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution (ICNR).
+    The maps add a little, and the same to all four pixels of a block, so that there is no grid.
+    Source: Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution (ICNR), for the maps.
     """
-    kernel = keras.initializers.GlorotUniform()((*shape[:-1], shape[-1] // 4), dtype=dtype)
-    return ops.concatenate([kernel] * 4, axis=-1)
+    *window, maps, subpixels = (*shape[:2], shape[2] - shape[3], shape[3])
+    drawn = _SHARE_OF_MAPS * keras.initializers.GlorotUniform()((*window, maps, subpixels // 4), dtype=dtype)
+    middle = ops.pad(ops.eye(subpixels, dtype=dtype)[None, None], ((1, 1), (1, 1), (0, 0), (0, 0)))
+    return ops.concatenate([ops.concatenate([drawn] * 4, axis=-1), middle], axis=2)
 
 
 def _resize_conv(filters: int) -> list[Callable]:

@@ -50,7 +50,7 @@ def probe_config(config: TrainConfig, folder: Path) -> TrainConfig:
         **before,
         epochs=sum(before.values()) + most,
         # Where the norms freeze on the way, what is timed comes before it.
-        frozen_norm_epochs=most if config.frozen_norm_epochs == last else 0,
+        frozen_norm_epochs=most if config.frozen_norm_epochs >= last else 0,
         progressive_start=0,
         steps_per_epoch=PROBE_STEPS,
         sample_every=0,
@@ -114,7 +114,8 @@ def fit_epochs(config: TrainConfig, speed: Speed, seconds: float, pace: float | 
     factor = pace / expected if pace else 1.0
     each = config.steps_per_epoch * speed.steps[-1] * factor
     epochs = max(1, int((seconds * _USED - speed.start * factor) / each))
-    frozen = round(config.frozen_norm_epochs * epochs / after)
+    frozen_after = min(config.frozen_norm_epochs, after)
+    frozen = config.frozen_norm_epochs - frozen_after + round(frozen_after * epochs / after)
     return {"epochs": sum(before) + epochs, "frozen_norm_epochs": frozen}
 
 

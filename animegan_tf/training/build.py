@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from animegan_tf import images
 from animegan_tf.config import TrainConfig
+from animegan_tf.data.abstraction import abstract
 from animegan_tf.data.augment import Augmentation
 from animegan_tf.data.edges import to_gray
-from animegan_tf.data.pipeline import Samples, Teacher, build_samples
+from animegan_tf.data.pipeline import PhotoMap, Samples, build_samples
 from animegan_tf.data.sampling import class_of
 from animegan_tf.errors import ConfigError, DataError, ImageError
 from animegan_tf.models import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator
@@ -27,7 +29,7 @@ _STYLE_PICTURES, _MIDDLE = 100, 256  # of a set that is to be met as a whole, an
 _STYLES_SHOWN = 3
 
 
-def samples_of(config: TrainConfig, teacher: Teacher | None = None) -> Samples:
+def samples_of(config: TrainConfig, teacher: PhotoMap | None = None) -> Samples:
     """Returns the samples of a run, with the streams that its networks and terms ask for.
 
     Raises:
@@ -63,7 +65,12 @@ def samples_of(config: TrainConfig, teacher: Teacher | None = None) -> Samples:
         extras=extras,
         landmark_dir=_path(config.landmark_dir),
         teacher=teacher,
-        lines=config.abstraction_lines,
+        abstraction=functools.partial(
+            abstract,
+            lines=config.abstraction_lines,
+            passes=config.abstraction_passes,
+            levels=config.abstraction_levels,
+        ),
         photo_sampling=config.photo_sampling,
     )
     if "abstraction" in extras and config.palette_strength:

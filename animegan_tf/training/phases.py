@@ -102,7 +102,8 @@ def _shrinks(config: TrainConfig) -> list[int]:
 class LearningRate:
     """`pretrain_rate` for the first `pretrain_steps`, then `rate`, constant or falling to 0 by a half cosine.
 
-    The cosine ends at `total_steps`, the end of the recipe, wherever --max_steps stops this run.
+    The cosine ends at `total_steps`, the end of the recipe, wherever --max_steps stops this run. With the schedule
+    'cosine_stages' the rate of pre-training falls to 0 as well.
     """
 
     rate: float
@@ -113,12 +114,17 @@ class LearningRate:
 
     def __call__(self, step):
         """Returns the rate after `step` finished steps of the whole run, a scalar."""
-        step = ops.cast(step, "float32")
-        rate = self.rate
-        if self.schedule == "cosine":
-            done = (step - self.pretrain_steps) / max(1, self.total_steps - self.pretrain_steps)
-            rate = self.rate * 0.5 * (1.0 + ops.cos(math.pi * ops.clip(done, 0.0, 1.0)))
-        return ops.where(step < self.pretrain_steps, self.pretrain_rate, rate)
+        step, before, rate = ops.cast(step, "float32"), self.pretrain_rate, self.rate
+        if self.schedule != "constant":
+            rate *= _fall((step - self.pretrain_steps) / max(1, self.total_steps - self.pretrain_steps))
+        if self.schedule == "cosine_stages":
+            before *= _fall(step / max(1, self.pretrain_steps))
+        return ops.where(step < self.pretrain_steps, before, rate)
+
+
+def _fall(done):
+    """Returns the half cosine, 1 at 0 and 0 at 1."""
+    return 0.5 * (1.0 + ops.cos(math.pi * ops.clip(done, 0.0, 1.0)))
 
 
 def build_optimizer(config: TrainConfig, side: str, plan: Plan, step) -> keras.optimizers.Optimizer:
@@ -130,7 +136,9 @@ def build_optimizer(config: TrainConfig, side: str, plan: Plan, step) -> keras.o
     """
     main = getattr(config, f"{side}_lr")
     before = config.pretrain_lr if side == "generator" else main  # the discriminator has no pre-training
-    rate = LearningRate(main, before, plan.pretrain_steps, plan.recipe_steps, config.lr_schedule)
+    alone = side == "discriminator" and config.lr_schedule == "cosine_stages"
+    schedule = "cosine" if alone else config.lr_schedule
+    rate = LearningRate(main, before, plan.pretrain_steps, plan.recipe_steps, schedule)
     adam = keras.optimizers.Adam(
         lambda: rate(step), config.beta_1, config.beta_2, global_clipnorm=config.clip_norm or None, name=side
     )

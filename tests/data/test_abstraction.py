@@ -36,3 +36,27 @@ def test_a_pixel_on_a_strong_line_loses_that_share_of_its_brightness(lines):
     photo[:, 32:] = 250
     plain, drawn = abstract(photo, lines=0.0).astype(float), abstract(photo, lines=lines).astype(float)
     np.testing.assert_allclose(drawn[32, 31], (1 - lines) * plain[32, 31], atol=1.5)
+
+
+def _lightness(grey: np.ndarray) -> np.ndarray:
+    from skimage.color import rgb2lab
+
+    return rgb2lab(np.repeat(grey[..., None], 3, axis=-1) / 255.0)[..., 0]
+
+
+def test_lightness_is_drawn_to_the_middles_of_its_levels():
+    ramp = np.tile(np.linspace(20, 235, 600).astype(np.uint8), (16, 1))
+    found = abstract(np.repeat(ramp[..., None], 3, axis=-1), lines=0.0, passes=1, levels=4)
+    assert np.ptp(found, axis=-1).max() <= 1  # grey stays grey
+    given, drawn = _lightness(ramp)[8], _lightness(found[..., 0])[8]
+    # Four steps of 25: S-shaped around each bound between two of them.
+    bound = 25 * np.rint(given / 25)
+    expected = bound + 12.5 * np.tanh(4 * (given - bound) / 25) / np.tanh(2)
+    assert np.abs(drawn - expected)[8:-8].max() < 1.0
+    assert np.abs(drawn - given).max() > 3
+
+
+def test_more_passes_take_more_away(rng):
+    photo = np.clip(rng.normal(120, 20, (48, 48, 1)), 0, 255).astype(np.uint8).repeat(3, -1)
+    spread = [abstract(photo, lines=0.0, passes=passes).std() for passes in (1, 2, 4)]
+    assert spread[0] > spread[1] > spread[2]

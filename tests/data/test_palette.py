@@ -56,11 +56,11 @@ def test_a_sample_is_in_the_colours_of_the_style(picture_dirs):
     augmentation = Augmentation(32, 0.8, 1.0, 0.0, 0.0, 0.0)
     folders = {"photo_dir": picture_dirs[0], "style_dir": picture_dirs[1], "smooth_dir": None}
     changes = {"photo_augmentation": augmentation, "style_augmentation": augmentation, "seed": 1}
-    plain, colored = (build_samples(**folders, **changes, extras=("abstraction",), lines=0.3) for _ in range(2))
+    plain, colored = (build_samples(**folders, **changes, extras=("abstraction",)) for _ in range(2))
     colored.match_palette(1.0, seed=1)
     before, found = (np.stack([samples.sample(index)[-1] for index in range(40)]) for samples in (plain, colored))
     styles = np.stack([colored.style.stream.sample(index) for index in range(40)])
-    np.testing.assert_array_equal(before[3], abstract(plain.sample(3)[0], 0.3))
+    np.testing.assert_array_equal(before[3], abstract(plain.sample(3)[0]))
     np.testing.assert_array_equal(found[3], colored.palette(before[3]))
     distance = [np.abs(part.mean((0, 1, 2)) - styles.mean((0, 1, 2))).max() for part in (before, found)]
     assert distance[1] < 0.5 * distance[0]

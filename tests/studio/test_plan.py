@@ -92,6 +92,10 @@ def test_frozen_norms_keep_their_share_of_the_last_stage():
     found = fit_epochs(config, Speed(0.0, (1.0, 2.0)), 400.0 / 0.97 + 1e-6, None)
     assert found == {"epochs": 1 + 20, "frozen_norm_epochs": 5}
     assert replace(config, **found).frozen_norm_epochs == 5
+    # What is frozen of pre-training stays: 2 of its 6 epochs.
+    early = replace(config, epochs=46, pretrain_epochs=6, frozen_norm_epochs=42)
+    found = fit_epochs(early, Speed(0.0, (1.0, 2.0)), 400.0 / 0.97 + 1e-6, None)
+    assert found == {"epochs": 6 + 20, "frozen_norm_epochs": 2 + 20}
     assert fit_epochs(replace(config, frozen_norm_epochs=40), Speed(0.0, (1.0, 2.0)), 400.0 / 0.97 + 1e-6, None) == {
         "epochs": 1 + 20,
         "frozen_norm_epochs": 20,

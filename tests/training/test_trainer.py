@@ -151,8 +151,19 @@ def test_learning_rates_by_phase():
     rate = LearningRate(1.0, 9.0, pretrain_steps=10, total_steps=30, schedule="cosine")
     found = [float(rate(step)) for step in (0, 9, 10, 20, 30)]
     np.testing.assert_allclose(found, [9, 9, 1, 0.5, 0], atol=1e-6)
+    stages = LearningRate(1.0, 9.0, pretrain_steps=10, total_steps=30, schedule="cosine_stages")
+    found = [float(stages(step)) for step in (0, 5, 9.9999, 10, 20, 30)]
+    np.testing.assert_allclose(found, [9, 4.5, 0, 1, 0.5, 0], atol=1e-5)
     flat = LearningRate(2.0, 9.0, pretrain_steps=0, total_steps=30, schedule="constant")
     assert float(flat(29)) == 2.0
+
+
+def test_only_the_generator_has_a_pre_training_whose_rate_falls(tiny_config, make_trainer):
+    config = replace(tiny_config, lr_schedule="cosine_stages", pretrain_lr=0.5, discriminator_lr=0.25)
+    trainer = make_trainer(config)
+    trainer.step.assign(2)  # of the four steps of pre-training
+    assert float(trainer.generator_optimizer.learning_rate) == pytest.approx(0.25)
+    assert float(trainer.discriminator_optimizer.learning_rate) == pytest.approx(0.25)
 
 
 def test_phases_by_hand(tiny_config):
@@ -171,6 +182,12 @@ def test_norms_are_frozen_over_the_last_epochs(tiny_config):
     frozen = Phase("train", 21, 35, norms_frozen=True)
     assert plan.phases_from(0) == [Phase("pretrain", 0, 7), Phase("train", 7, 21), frozen]
     assert plan.phases_from(30) == [replace(frozen, first=30)]
+    early = make_plan(replace(config, pretrain_epochs=3, frozen_norm_epochs=4), data_steps=1).phases_from(0)
+    assert [(phase.stage, phase.first, phase.norms_frozen) for phase in early] == [
+        ("pretrain", 0, False),
+        ("pretrain", 7, True),
+        ("train", 21, True),
+    ]
     with pytest.raises(ConfigError, match="--frozen_norm_epochs=5 must leave"):
         replace(config, frozen_norm_epochs=5)
 

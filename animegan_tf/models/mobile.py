@@ -161,8 +161,9 @@ def _photo_and_equal_subpixels(shape, dtype=None):
     The maps add a little, and the same to all four pixels of a block, so that there is no grid.
     Source: Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution (ICNR), for the maps.
     """
-    *window, maps, subpixels = (*shape[:2], shape[2] - shape[3], shape[3])
-    drawn = _SHARE_OF_MAPS * keras.initializers.GlorotUniform()((*window, maps, subpixels // 4), dtype=dtype)
+    subpixels = shape[3]
+    color_shape = (*shape[:2], shape[2] - subpixels, subpixels // 4)
+    drawn = _SHARE_OF_MAPS * keras.initializers.GlorotUniform()(color_shape, dtype=dtype)
     middle = ops.pad(ops.eye(subpixels, dtype=dtype)[None, None], ((1, 1), (1, 1), (0, 0), (0, 0)))
     return ops.concatenate([ops.concatenate([drawn] * 4, axis=-1), middle], axis=2)
 

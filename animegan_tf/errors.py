@@ -10,7 +10,8 @@ AnimeganError               anything below; its message is one sentence a user c
 |-- CheckpointError         a run folder or checkpoint cannot be resumed or read
 |-- TrainingError           training stopped: a loss became NaN or infinite
 |-- ExportError             an exported file could not be made or differs from the network
-`-- StyleError              a style folder is incomplete, changed or not runnable
+|-- StyleError              a style folder is incomplete, changed or not runnable
+`-- ServingError            a model server does not answer, or not as it should
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ class ExportError(AnimeganError):
 
 class StyleError(AnimeganError):
     """A style folder is incomplete, was changed, or cannot be run here."""
+
+
+class ServingError(AnimeganError):
+    """A model server cannot be reached, is too slow, or refuses what it was asked."""
 
 
 @contextlib.contextmanager

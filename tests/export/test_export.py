@@ -67,7 +67,7 @@ def test_serve_bytes_decodes_and_encodes(fast_run):
     loaded = tf.saved_model.load(str(out / "saved_model"))
     pictures = [parity.check_picture(40, 52)[0], parity.check_picture(33, 21)[0]]
     encoded = [images.encode_picture(images.Picture(p), ".png") for p in pictures]
-    answers = loaded.signatures["serve_bytes"](bytes=tf.constant(encoded))["bytes"].numpy()
+    answers = loaded.signatures["serve_bytes"](image_bytes=tf.constant(encoded))["stylized_bytes"].numpy()
     stylize = loaded.signatures["serving_default"]
     for picture, answer in zip(pictures, answers, strict=True):
         expected = stylize(image=tf.constant(picture[None]))["stylized"].numpy()[0]

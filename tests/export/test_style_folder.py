@@ -254,8 +254,8 @@ def test_a_batch_has_a_style_for_each_picture(label_toy):
         assert np.abs(result.astype(int) - expected).max() <= 1
 
     encoded = [images.encode_picture(images.Picture(picture), ".png") for picture in pictures]
-    answers = loaded.signatures["serve_bytes"](bytes=tf.constant(encoded), label=tf.constant(labels))["bytes"].numpy()
-    for answer, result in zip(answers, served.numpy(), strict=True):
+    answers = loaded.signatures["serve_bytes"](image_bytes=tf.constant(encoded), label=tf.constant(labels))
+    for answer, result in zip(answers["stylized_bytes"].numpy(), served.numpy(), strict=True):
         np.testing.assert_array_equal(images.read_picture(bytes(answer)).pixels, result)
 
 

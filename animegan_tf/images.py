@@ -168,6 +168,38 @@ def encode_picture(picture: Picture, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
+def portable_bytes(picture: Picture, path: Path | None = None) -> bytes:
+    """Returns an encoded picture that decodes to `picture.pixels` everywhere, also where EXIF rotation is unknown.
+
+    The file `path` itself, unread so far, where it is an upright 8-bit RGB or grey JPEG or PNG; a PNG otherwise.
+
+    Args:
+      picture: its alpha, profile and EXIF are left out of a PNG.
+      path: the file that `picture` was read from, if it was one.
+
+    Raises:
+      ImageError: as `read_picture`.
+    """
+    if path is not None and _is_plain(path):
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    buffer = io.BytesIO()
+    Image.fromarray(picture.pixels).save(buffer, "PNG", compress_level=1)  # of pictures little smaller at 6, and slow
+    return buffer.getvalue()
+
+
+def _is_plain(path: Path) -> bool:
+    with _opened(path, os.fspath(path), MAX_PIXELS) as image:
+        if image.format not in ("JPEG", "MPO", "PNG") or image.mode not in ("RGB", "L") or "transparency" in image.info:
+            return False
+        try:
+            return image.getexif().get(_ORIENTATION, 1) == 1
+        except Exception:  # damaged metadata, as in _apply_orientation
+            return True
+
+
 def write_picture(path: Path, picture: Picture) -> None:
     """Writes `picture` to `path` by way of a temporary file, so that a half-written file never shows.
 

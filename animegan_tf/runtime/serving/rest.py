@@ -91,8 +91,8 @@ class RestTransport(Transport):
             connection.request(method, path, body, {"Content-Type": "application/json"})
             opened = connection.sock  # the connection drops it where the server closes, though there is more to read
             opened.settimeout(_left(end))
-            response = connection.getresponse()
-            return response.status, response.reason, _read(response, opened, end)
+            with connection.getresponse() as response:
+                return response.status, response.reason, _read(response, opened, end)
         finally:
             connection.close()
 

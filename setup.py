@@ -25,6 +25,8 @@ EXTRAS = {
     # Trains under KERAS_BACKEND=jax, without TensorFlow; for a GPU, JAX's own extra: jax[cuda13].
     "jax": ["jax>=0.10,<0.11", "keras>=3.15,<3.16", "opencv-python>=4.11", "absl-py>=2.1", "h5py>=3.11"],
     "onnx": ["onnxruntime>=1.20"],
+    # A folder for TF Serving, and its client over gRPC; over REST the client needs nothing of it.
+    "serving": ["tensorflow-serving-api>=2.21,<2.22", "absl-py>=2.1"],
     # mtcnn 1.0 brings its weights in the wheel and does not name TensorFlow itself.
     "faces": ["mtcnn>=1.0,<1.1", "tensorflow>=2.21,<2.22", "keras>=3.15,<3.16", "absl-py>=2.1"],
     "dev": [
@@ -37,7 +39,7 @@ EXTRAS = {
         "setuptools>=77",
     ],
 }
-EXTRAS["all"] = sorted({requirement for name in ("train", "onnx", "faces") for requirement in EXTRAS[name]})
+EXTRAS["all"] = sorted({requirement for name in ("train", "onnx", "faces", "serving") for requirement in EXTRAS[name]})
 
 setup(
     name="animegan-tf",

@@ -16,6 +16,7 @@ from animegan_tf.studio.options import NewStyleOptions, with_changes
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "flags/README.md", ROOT / "tools/README.md"]
+PAGES.append(ROOT / "serving/README.md")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -50,7 +51,7 @@ def _check(command: str) -> None:
         prepare = {TrainConfig: with_recipe, NewStyleOptions: with_changes}.get(kind, list)
         parse_flags(kind, prepare(arguments))
     else:
-        assert program in ("pip", "git", "cd"), command
+        assert program in ("pip", "git", "cd", "docker", "curl"), command
 
 
 def _load_tool(name: str):

@@ -19,6 +19,7 @@ from animegan_tf.images import (
     find_images,
     from_pil,
     pad_to_multiple,
+    portable_bytes,
     read_picture,
     read_thumbnail,
     reflect_indices,
@@ -290,6 +291,37 @@ def test_exif_that_does_not_fit_into_jpeg_is_left_out():
 def test_what_cannot_be_encoded_is_an_image_error(suffix, width, message):
     with pytest.raises(ImageError, match=message):
         encode_picture(Picture(np.zeros((1, width, 3), np.uint8)), suffix)
+
+
+def _plain_file(image: Image.Image, path: Path, **options) -> bool:
+    """Writes `image` and returns whether it counts as portable as it is; checks what it is turned into if not."""
+    image.save(path, **options)
+    picture = read_picture(path)
+    data = portable_bytes(picture, path)
+    if data != path.read_bytes():
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), picture.pixels)
+        return False
+    return True
+
+
+def test_files_that_any_decoder_reads_alike_are_portable_as_they_are(rng, tmp_path):
+    pixels = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    rgb, grey, exif = Image.fromarray(pixels), Image.fromarray(pixels[:, :, 0]), Image.Exif()
+    assert _plain_file(rgb, tmp_path / "a.jpg") and _plain_file(rgb, tmp_path / "a.png")
+    assert _plain_file(grey, tmp_path / "b.jpg") and _plain_file(grey, tmp_path / "b.png")
+    exif[ExifTags.Base.Orientation] = 1
+    assert _plain_file(rgb, tmp_path / "c.jpg", exif=exif)
+    exif[ExifTags.Base.Orientation] = 6
+    assert not _plain_file(rgb, tmp_path / "d.jpg", exif=exif) and not _plain_file(rgb, tmp_path / "d.png", exif=exif)
+    assert not _plain_file(rgb, tmp_path / "e.webp") and not _plain_file(rgb.convert("P"), tmp_path / "e.gif")
+    assert not _plain_file(rgb.convert("CMYK"), tmp_path / "f.jpg") and not _plain_file(
+        rgb.convert("RGBA"), tmp_path / "f.png"
+    )
+    assert not _plain_file(rgb.convert("P"), tmp_path / "g.png") and not _plain_file(
+        grey.convert("1"), tmp_path / "h.png"
+    )
+    assert not _plain_file(rgb, tmp_path / "i.png", transparency=(1, 2, 3))
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(portable_bytes(Picture(pixels))))), pixels)
 
 
 def test_write_makes_folders_replaces_the_file_and_leaves_nothing_else(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from animegan_tf.apps.look import LookOptions, choose_look
+from animegan_tf.apps import look as looks
 from animegan_tf.errors import ConfigError, ServingError
 from animegan_tf.options import check_bounds, option, run_program
 from animegan_tf.runtime.serving.backend import serve_style
@@ -94,8 +94,8 @@ def _look(client: ServingClient, options: ServingClientOptions) -> tuple[str, Ma
         return options.model, {}
     stylizer = serve_style(options.style, client)
     variation = options.variation if options.variation >= 0 else None
-    chosen = LookOptions(options.label or None, options.style_image, variation=variation)
-    look = stylizer.look(**choose_look(stylizer, chosen, options.overwrite)[1])
+    chosen = looks.LookOptions(options.label or None, options.style_image, variation=variation)
+    look = stylizer.look(**looks.choose_look(stylizer, chosen, options.overwrite)[1])
     return look.name, look.inputs
 
 

@@ -36,7 +36,7 @@ class ServingClientOptions:
     retries: int = option(RETRIES, "times a request is sent again when nobody is there, or too busy", "server", low=0)
     concurrency: int = option(4, "requests under way at once", "server", low=1, high=256)
     send: str = option("files", "files as they are, or their pixels", "server", choices=("files", "pixels"))
-    show: str = option("", "ask this and send nothing", "server", choices=("", "status", "metadata"))
+    ask: str = option("predict", "send pictures, or only ask this", "server", choices=("predict", "status", "metadata"))
     photos: tuple[str, ...] = option((), "pictures and folders of pictures", "pictures")
     out: str = option("", "folder to write to", "pictures")
     overwrite: bool = option(False, "replace files that are there", "pictures")
@@ -47,8 +47,8 @@ class ServingClientOptions:
 
     def __post_init__(self) -> None:
         check_bounds(self)
-        if not self.show and not (self.photos and self.out):
-            raise ConfigError("--photos and --out are needed, or --show.")
+        if self.ask == "predict" and not (self.photos and self.out):
+            raise ConfigError("--photos and --out are needed, or --ask=status.")
         if not self.style and (self.label or self.style_image or self.variation >= 0):
             raise ConfigError(
                 "--label, --style_image and --variation need --style, which says what there is to choose."
@@ -60,8 +60,8 @@ def main(options: ServingClientOptions) -> None:
     client = connect(
         options.server, options.model, options.version or None, deadline=options.deadline, retries=options.retries
     )
-    if options.show:
-        answer = client.status() if options.show == "status" else client.signatures()
+    if options.ask != "predict":
+        answer = client.status() if options.ask == "status" else client.signatures()
         print(*(answer if isinstance(answer, list) else [f"{name}\n{item}" for name, item in answer.items()]), sep="\n")
         return
     name, further = _look(client, options)

@@ -113,7 +113,7 @@ def test_labels_and_style_pictures(rest, styles, holiday, photo, tmp_path):
 
 @pytest.mark.parametrize("show", ["status", "metadata"])
 def test_what_a_server_says_of_a_model(rest, show):
-    result = _run(f"--server={rest}", "--model=plain", f"--show={show}")
+    result = _run(f"--server={rest}", "--model=plain", f"--ask={show}")
     assert (result.returncode, result.stderr) == (0, "")
     expected = {
         "status": ["version 2: AVAILABLE", "version 1: AVAILABLE"],
@@ -128,7 +128,7 @@ def test_what_a_server_says_of_a_model(rest, show):
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["--model=plain"], 2, "--photos and --out are needed, or --show."),
+        (["--model=plain"], 2, "--photos and --out are needed, or --ask=status."),
         (["--photos=x", "--out=y", "--label=monet"], 2, "need --style, which says what there is to choose."),
         (
             ["--photos=x", "--out=y", "--model=scenes"],
@@ -138,7 +138,7 @@ def test_what_a_server_says_of_a_model(rest, show):
         (["--photos=x", "--out=y", "--model=plein"], 1, "has no model 'plein'"),
         (["--photos=x", "--out=y", "--model=plain"], 2, "x: no such file or folder."),
         (["--photos=x", "--out=y", "--server=http://127.0.0.1:9", "--retries=0"], 1, "cannot be reached"),
-        (["--show=nothing"], 2, "--show"),
+        (["--ask=nothing"], 2, "--ask"),
     ],
 )
 def test_one_sentence_and_an_exit_code(rest, arguments, code, sentence, tmp_path):

@@ -19,7 +19,6 @@ from animegan_tf.studio.options import NewStyleOptions
 from animegan_tf.studio.pictures import quote_terms
 from animegan_tf.studio.verdict import Figures, discriminator_share, judge, mean_color
 
-FORMATS = ("tflite", "onnx")
 EVALUATION_NAME, SHEET_NAME = "evaluation.json", "contact_sheet.jpg"
 _LEAST_RESERVE, _RESERVED_SHARE, _MOST_RESERVED, _STARTS = 30.0, 0.03, 0.4, 2.5
 _EVALUATED, _SHEET_PHOTOS, _SIDE = 32, 12, 1280
@@ -45,7 +44,6 @@ def export_style(options: NewStyleOptions, run_dir: Path, photo_dir: Path) -> Ma
         ExportOptions(
             run_dir=str(run_dir),
             out=str(options.target),
-            formats=FORMATS,
             calibration_dir=str(photo_dir),
             overwrite=options.overwrite,
             name=options.name,

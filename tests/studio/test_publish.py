@@ -35,7 +35,7 @@ def test_an_export_takes_the_options_and_a_photo_of_the_middle(options, folders,
     assert (calls[0].run_dir, calls[0].out) == (str(options.work / "run"), str(options.target))
     assert calls[0].calibration_dir == str(folders[0])
     assert (calls[0].name, calls[0].license, calls[0].preview_photo) == ("waves", "CC0-1.0", str(folders[0] / "10.png"))
-    assert "saved_model" not in calls[0].formats and "licence" not in capsys.readouterr().out
+    assert set(calls[0].formats) == {"saved_model", "tflite", "onnx"} and "licence" not in capsys.readouterr().out
     publish.export_style(options, options.work / "run", folders[0])
     assert "The licence is unknown: --license=CC-BY-4.0" in capsys.readouterr().out
 

@@ -39,7 +39,7 @@ PRECISIONS = ("float32", "float16", "int8")
 INPUTS = ("label", "code", "noise")
 ROLES = ("generator", "style_encoder")
 _TYPES: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "dict": dict}
-_TYPES["float | None"] = (int, float, type(None))
+_TYPES |= {"float | None": (int, float, type(None)), "int | None": (int, type(None))}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ class Manifest:
 
     name: how users call the style. system: the generator's name. recipe: name of the training recipe.
     size_multiple: H and W must be multiples of it. margin: pixels to add on each side by reflection, and to cut off
-    after, so that zero padding draws no frame around the picture. pixel_range: float values taken and returned.
+    after, so that zero padding draws no frame around the picture. receptive_radius: what lies more rows or columns away
+    changes nothing in a pixel of the result; None where all may, as with norms over the whole picture, or where it was
+    not said. pixel_range: float values taken and returned.
     parameters: numbers in the files, statistics of norms included. licence: SPDX identifier of the weights. credits:
     whose pictures trained it. inputs: what the generator takes besides `image`, name -> shape without the batch.
     classes: names of the styles of a generator that takes `label`, in its order.
@@ -87,6 +89,7 @@ class Manifest:
     inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     margin: int = 0
+    receptive_radius: int | None = None
     pixel_range: tuple[float, float] = (-1.0, 1.0)
     layout: str = "NHWC"
     color_order: str = "RGB"
@@ -186,6 +189,8 @@ def _check(manifest: Manifest, path: Path) -> None:
         raise StyleError(f"{path} has the name {manifest.name!r}, which cannot be part of a file name.")
     if manifest.margin < 0:
         raise StyleError(f"{path} has the margin {manifest.margin}; it must be at least 0.")
+    if manifest.receptive_radius is not None and manifest.receptive_radius < 0:
+        raise StyleError(f"{path} has the receptive_radius {manifest.receptive_radius}; it must be at least 0.")
     if manifest.size_multiple < 1:
         raise StyleError(f"{path} has the size_multiple {manifest.size_multiple}; it must be at least 1.")
     if (manifest.layout, manifest.color_order, manifest.pixel_range) != ("NHWC", "RGB", (-1.0, 1.0)):

@@ -118,6 +118,8 @@ def write_changed(folder, **changes) -> None:
         ({"format_version": "1"}, "unknown format"),
         ({"size_multiple": "8"}, "has a size_multiple that is not of type int"),
         ({"size_multiple": 0}, "size_multiple 0; it must be at least 1"),
+        ({"receptive_radius": -1}, "receptive_radius -1; it must be at least 0"),
+        ({"receptive_radius": 7.5}, "has a receptive_radius that is not of type int | None"),
         ({"files": [dataclasses.asdict(FLOAT32) | {"path": 3}]}, "has a path that is not of type str"),
         ({"files": [dataclasses.asdict(INT8) | {"mean_error": "0.01"}]}, "mean_error that is not of type float | None"),
         ({"name": "../evil"}, "has the name '../evil', which cannot be part of a file name"),

@@ -27,13 +27,15 @@ def describe(generator: Generator, **said: Any) -> Manifest:
     """Returns a Manifest without files: what follows from `generator`, and what is `said` of it besides.
 
     Args:
-      generator: gives size_multiple, margin, parameters (trained values and statistics of its norms) and inputs.
+      generator: gives size_multiple, margin, receptive_radius, parameters (trained values and statistics of its norms)
+        and inputs.
       said: further fields of Manifest by name; name, system, recipe, licence and credits are needed.
     """
     weights = [variable for variable in generator.inference_variables if "float" in variable.dtype]
     return Manifest(
         size_multiple=generator.size_multiple,
         margin=generator.margin,
+        receptive_radius=generator.receptive_radius,
         parameters=sum(int(np.prod(variable.shape)) for variable in weights),
         inputs=dict(generator.inputs_shape),
         created_with=f"animegan-tf {__version__}",

@@ -44,6 +44,7 @@ class DCGANGenerator(Generator):
     published_width = 64
     size_multiple = 8
     margin = 24
+    receptive_radius = 24
 
     def __init__(self, width: int = 0, **kwargs):
         super().__init__(width, **kwargs)

@@ -129,6 +129,7 @@ class FastGenerator(Generator):
     published_width = 24
     size_multiple = 8
     margin = 32
+    receptive_radius = 73
 
     def __init__(self, width: int = 0, **kwargs):
         super().__init__(width, **kwargs)
@@ -203,6 +204,7 @@ class MobileGenerator(Generator):
     published_width = 32
     size_multiple = 4
     margin = 48
+    receptive_radius = 110
     takes = ("upsampling",)
 
     def __init__(self, width: int = 0, *, upsampling: str = "resize", **kwargs):

@@ -69,6 +69,7 @@ def test_every_generator_becomes_an_equal_tflite_file(tmp_path, system, new_gene
         file for file in _files(generator) if file[:2] == ("tflite", "float32")
     ]
     assert all(file.max_error <= parity.TOLERANCES["float32"] for file in manifest.files)
+    assert read_manifest(tmp_path / "out").receptive_radius == generator.receptive_radius
     _assert_all_files_equal(tmp_path / "out", generator, [(33, 57)])
 
 

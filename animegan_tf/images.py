@@ -14,26 +14,35 @@ import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from animegan_tf.errors import ImageError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff")
 MAX_PIXELS = 100_000_000
 """Pictures with more pixels are refused before decoding: 100 megapixels already need 0.3 GB as uint8."""
 
 MINIMUM_SIDE = 32
 """Smaller pictures are padded to this before a network: image-wide statistics and deep strides need some pixels."""
 
+JPEG_QUALITY = 95
 _ORIENTATION = ExifTags.Base.Orientation
-_JPEG_QUALITY = 95
 _JPEG_EXIF_LIMIT = 65533
 # Decoders are named because Pillow also opens formats that start other programs (EPS runs Ghostscript).
-_DECODERS = ("JPEG", "PNG", "WEBP", "GIF")
-_SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp"}
+_DECODERS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF")
+_SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "TIFF": ".tif"}
 _OPEN_LOCK = threading.Lock()
+
+
+class Header(NamedTuple):
+    """What the first bytes of a picture file say; format: Pillow's name, 'PNG'."""
+
+    format: str
+    width: int
+    height: int
 
 
 @dataclass
@@ -65,6 +74,12 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
     return np.rint(np.clip((values + 1.0) * 127.5, 0.0, 255.0)).astype(np.uint8)
 
 
+def blend(photo: np.ndarray, styled: np.ndarray, strength: float) -> np.ndarray:
+    """Returns photo + strength x (styled - photo), uint8 as both are, of their shape; strength in [0, 1]."""
+    first, second = photo.astype(np.float32), styled.astype(np.float32)
+    return np.rint(first + np.float32(strength) * (second - first)).astype(np.uint8)
+
+
 def find_images(folder: Path) -> list[Path]:
     """Returns all picture files below `folder`, by suffix in any case, sorted; hidden files and folders left out.
 
@@ -93,6 +108,12 @@ def read_picture(source: str | os.PathLike | bytes, max_pixels: int = MAX_PIXELS
     with _opened(source, name, max_pixels) as image:
         _decode(image, name)
         return from_pil(image)
+
+
+def read_header(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> Header:
+    """Returns format and size of a picture file, which is not decoded. Raises ImageError as `read_picture`."""
+    with _opened(path, os.fspath(path), max_pixels) as image:
+        return Header(image.format or "", image.width, image.height)
 
 
 def read_thumbnail(path: Path, short_side: int) -> np.ndarray:
@@ -142,7 +163,7 @@ def to_pil(picture: Picture) -> Image.Image:
 
 
 def encode_picture(picture: Picture, suffix: str) -> bytes:
-    """Returns the file bytes of `picture` in the format of `suffix` ('.jpg', '.png', '.webp', '.gif').
+    """Returns the file bytes of `picture` in the format of `suffix` ('.jpg', '.png', '.webp', '.gif', '.tif').
 
     Raises:
       ImageError: the suffix is not one we write, or its format cannot hold a picture of this size.
@@ -157,9 +178,11 @@ def encode_picture(picture: Picture, suffix: str) -> bytes:
         options["exif"] = picture.exif
     if is_jpeg:
         image = image.convert("RGB")
-        options |= {"quality": _JPEG_QUALITY, "subsampling": 0}
+        options |= {"quality": JPEG_QUALITY, "subsampling": 0}
     elif suffix == ".webp":
-        options |= {"quality": _JPEG_QUALITY}
+        options |= {"quality": JPEG_QUALITY}
+    elif suffix in (".tif", ".tiff"):
+        options |= {"compression": "tiff_adobe_deflate"}
     buffer = io.BytesIO()
     try:
         image.save(buffer, Image.registered_extensions()[suffix], **options)
@@ -263,7 +286,7 @@ def _opened(source: str | os.PathLike | bytes, name: str, max_pixels: int) -> Im
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file.") from None
     except (Image.UnidentifiedImageError, SyntaxError, ValueError, EOFError):
-        raise ImageError(f"{name}: not a picture that can be read (jpg, png, webp, gif).") from None
+        raise ImageError(f"{name}: not a picture that can be read (jpg, png, webp, gif, tif).") from None
     except OSError as error:
         raise ImageError(f"{name}: cannot be read ({error.strerror or error}).") from None
     if image.width * image.height > max_pixels:
@@ -296,7 +319,8 @@ def _apply_orientation(image: Image.Image) -> tuple[Image.Image, bytes | None]:
         upright = ImageOps.exif_transpose(image)
         exif = upright.getexif()
         exif.pop(_ORIENTATION, None)
-        return upright, exif.tobytes() if len(exif) else None
+        # Of a TIFF file these are all its tags, where its strips lie included: nothing for another file.
+        return upright, exif.tobytes() if len(exif) and image.format != "TIFF" else None
     except Exception:  # damaged metadata (struct.error, SyntaxError, TypeError ...) must not cost the picture
         return image, None
 

@@ -15,11 +15,13 @@ from PIL import ExifTags, Image, ImageCms
 from animegan_tf.errors import ImageError
 from animegan_tf.images import (
     Picture,
+    blend,
     encode_picture,
     find_images,
     from_pil,
     pad_to_multiple,
     portable_bytes,
+    read_header,
     read_picture,
     read_thumbnail,
     reflect_indices,
@@ -152,10 +154,39 @@ def test_gif_gives_its_first_frame():
 
 
 @pytest.mark.parametrize(
-    ("format", "suffix"), [("JPEG", ".jpg"), ("PNG", ".png"), ("WEBP", ".webp"), ("GIF", ".png"), ("MPO", ".jpg")]
+    ("format", "suffix"),
+    [("JPEG", ".jpg"), ("PNG", ".png"), ("WEBP", ".webp"), ("GIF", ".png"), ("MPO", ".jpg"), ("TIFF", ".tif")],
 )
 def test_suffix_is_the_format_to_encode_in_again(format, suffix):
     assert read_picture(encoded(Image.new("RGB", (8, 8)), format)).suffix == suffix
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}, {"exif": exif_with(Orientation=6)}])
+def test_tiff_is_read_and_written_without_loss(options, rng):
+    pixels = rng.integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    picture = read_picture(encoded(Image.fromarray(pixels), "TIFF", **options))
+    # What its tags say of the file itself is nothing for another one.
+    assert picture.exif is None
+    np.testing.assert_array_equal(picture.pixels, np.rot90(pixels, 3) if "exif" in options else pixels)
+    picture.exif = exif_with(Make="camera").tobytes()
+    again = Image.open(io.BytesIO(encode_picture(picture, ".tif")))
+    np.testing.assert_array_equal(np.asarray(again), picture.pixels)
+    assert again.getexif()[ExifTags.Base.Make] == "camera"
+
+
+def test_a_header_is_read_without_the_picture(tmp_path):
+    (tmp_path / "a.png").write_bytes(png_header(3000, 2000))
+    assert read_header(tmp_path / "a.png") == ("PNG", 3000, 2000)
+    with pytest.raises(ImageError, match="3000x2000 has more than the limit of 5 megapixels"):
+        read_header(tmp_path / "a.png", 5_000_000)
+    with pytest.raises(ImageError, match="nix.png: no such file"):
+        read_header(tmp_path / "nix.png")
+
+
+def test_a_blend_is_linear_and_rounded():
+    photo, styled = np.array([0, 10, 255], np.uint8), np.array([255, 11, 0], np.uint8)
+    assert blend(photo, styled, 0.2).tolist() == [51, 10, 204]
+    assert blend(photo, styled, 0).tolist() == photo.tolist() and blend(photo, styled, 1).tolist() == styled.tolist()
 
 
 def test_pil_image_that_never_was_a_file_has_suffix_png():
@@ -167,7 +198,7 @@ def test_one_pixel_picture():
     assert picture.pixels.tolist() == [[[9, 8, 7]]]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".TIFF"])
 def test_icc_profile_survives(suffix):
     profile = srgb_profile()
     picture = read_picture(encoded(Image.new("RGB", (8, 8)), icc_profile=profile))

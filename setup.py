@@ -27,6 +27,8 @@ EXTRAS = {
     "onnx": ["onnxruntime>=1.20"],
     # A folder for TF Serving, and its client over gRPC; over REST the client needs nothing of it.
     "serving": ["tensorflow-serving-api>=2.21,<2.22", "absl-py>=2.1"],
+    # Pictures of more than 100 megapixels; libvips (LGPL) comes with it.
+    "large": ["pyvips[binary]>=3"],
     # mtcnn 1.0 brings its weights in the wheel and does not name TensorFlow itself.
     "faces": ["mtcnn>=1.0,<1.1", "tensorflow>=2.21,<2.22", "keras>=3.15,<3.16", "absl-py>=2.1"],
     "dev": [
@@ -39,7 +41,7 @@ EXTRAS = {
         "setuptools>=77",
     ],
 }
-EXTRAS["all"] = sorted({requirement for name in ("train", "onnx", "faces", "serving") for requirement in EXTRAS[name]})
+EXTRAS["all"] = sorted({item for name in ("train", "onnx", "faces", "large", "serving") for item in EXTRAS[name]})
 
 setup(
     name="animegan-tf",

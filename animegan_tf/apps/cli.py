@@ -28,9 +28,23 @@ from animegan_tf.errors import AnimeganError, ImageError, UsageError
 if TYPE_CHECKING:
     from animegan_tf.manifest import Manifest, ModelFile
 
-BACKEND_NAMES = ("tflite", "onnx", "saved_model")
+BACKEND_NAMES = ("tflite", "onnx", "saved_model", "auto")
 PRECISION_NAMES = ("float32", "float16", "int8")
 """As `runtime.backends.BACKENDS` and `manifest.PRECISIONS`; repeated to start fast (a test holds them equal)."""
+
+
+class TileSide(click.ParamType):
+    """'auto', 'off', or a whole number of pixels."""
+
+    name = "tile"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the value as it is, or as a whole number."""
+        if value in ("auto", "off") or isinstance(value, int):
+            return value
+        if not value.isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is not auto, off or a whole number of pixels.", param, ctx)
+        return int(value)
 
 
 class AnimeganGroup(click.Group):
@@ -53,8 +67,13 @@ def style_options(command: Callable) -> Callable:
     options = (
         click.option("--style", metavar="NAME|DIR", default="hokusai", show_default=True, help="Style, or its folder."),
         click.option(
-            "--backend", type=click.Choice(BACKEND_NAMES), default="tflite", show_default=True, help="Runs the model."
+            "--backend",
+            type=click.Choice(BACKEND_NAMES),
+            default="tflite",
+            show_default=True,
+            help="Runs the model; auto times those installed once, and remembers the fastest.",
         ),
+        click.option("--threads", metavar="N", type=click.IntRange(1), help="Of the CPU.  [default: all]"),
         click.option(
             "--precision",
             type=click.Choice(PRECISION_NAMES),
@@ -86,6 +105,14 @@ def cli() -> None:
 )
 @style_options
 @look_options
+@click.option(
+    "--tile",
+    metavar="auto|N|off",
+    type=TileSide(),
+    default="auto",
+    show_default=True,
+    help="Stylize in tiles of N pixels a side, to save memory; auto: from 2 megapixels on.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
 @click.option(
     "--max-pixels",
@@ -93,7 +120,7 @@ def cli() -> None:
     type=click.FloatRange(0, min_open=True),
     default=100,
     show_default=True,
-    help="Refuse larger pictures.",
+    help="Refuse larger pictures; beyond 100 they are read and written in strips.",
 )
 def image(
     photos: tuple[str, ...],
@@ -101,13 +128,15 @@ def image(
     style: str,
     backend: str,
     precision: str | None,
+    threads: int | None,
     strength: float,
     max_side: int | None,
+    tile: Any,
     overwrite: bool,
     max_pixels: float,
     look: LookOptions,
 ) -> None:
-    """Stylize pictures (jpg, png, webp, gif) and folders of pictures.
+    """Stylize pictures (jpg, png, webp, gif, tif) and folders of pictures.
 
     Each result is written as <name>_<style> beside its picture, or below OUT with the folders of the input kept.
     The path of every file written is printed. What a style has to choose from: animegan styles.
@@ -119,21 +148,24 @@ def image(
     found = list(_collect(photos, report))
     if not found:
         raise click.exceptions.Exit(UsageError.exit_code)
-    stylizer = Stylizer.load(style, backend, precision)
-    name, chosen = choose_look(stylizer, look, overwrite)
-    jobs = _plan(found, output, name, one_file=len(photos) == 1 and not Path(photos[0]).is_dir())
-    _stylize_all(
-        jobs,
-        functools.partial(
-            stylizer,
-            **chosen,
-            strength=strength,
-            max_side=max_side,
-            overwrite=overwrite,
-            max_pixels=round(max_pixels * 1e6),
-        ),
-        report,
-    )
+    with report.notes():
+        stylizer = Stylizer.load(style, backend, precision, threads)
+        name, chosen = choose_look(stylizer, look, overwrite)
+        jobs = _plan(found, output, name, one_file=len(photos) == 1 and not Path(photos[0]).is_dir())
+        _stylize_all(
+            jobs,
+            functools.partial(
+                stylizer,
+                **chosen,
+                strength=strength,
+                max_side=max_side,
+                tile=None if tile == "off" else tile,
+                overwrite=overwrite,
+                max_pixels=round(max_pixels * 1e6),
+                progress=report.tiles,
+            ),
+            report,
+        )
     raise click.exceptions.Exit(AnimeganError.exit_code if report.failures else 0)
 
 
@@ -172,11 +204,12 @@ class Job(NamedTuple):
 
 
 class Report:
-    """What a batch says: paths on stdout, errors on stderr, and a progress bar that gives way to both."""
+    """What a batch says: paths on stdout, errors and notes on stderr, and progress bars that give way to both."""
 
     def __init__(self) -> None:
         self.failures = 0
         self._bar: Any = None
+        self._tile_bar: Any = None
 
     def wrote(self, path: Path) -> None:
         """Prints the path of a file that was written."""
@@ -201,6 +234,39 @@ class Report:
                 yield job
                 self._bar.update()
         self._bar = None
+
+    def tiles(self, done: int, total: int) -> None:
+        """Shows how many tiles of a picture are done, when they take over a second."""
+        if total < 2 or not sys.stderr.isatty():
+            return
+        if done == 1:
+            from tqdm import tqdm
+
+            self._tile_bar = tqdm(total=total, unit=" tiles", dynamic_ncols=True, leave=False, delay=1)
+        self._tile_bar.update()
+        if done == total:
+            self._tile_bar.close()
+
+    @contextlib.contextmanager
+    def notes(self) -> Iterator[None]:
+        """Context in which what the runtime logs is printed."""
+        import logging
+
+        handler, logger = logging.Handler(), logging.getLogger("animegan_tf")
+        handler.emit = lambda record: self.said(record.getMessage())  # type: ignore[method-assign]
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+    def said(self, sentence: str) -> None:
+        """Prints a note."""
+        with self._bar_cleared():
+            _complain(sentence)
 
     @contextlib.contextmanager
     def _bar_cleared(self) -> Iterator[None]:

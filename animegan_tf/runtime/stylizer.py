@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,13 @@ from animegan_tf.images import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
     MINIMUM_SIDE,
+    Header,
     Picture,
+    blend,
     encode_picture,
     from_pil,
     pad_to_multiple,
+    read_header,
     read_picture,
     to_pil,
     write_picture,
@@ -35,10 +39,12 @@ from animegan_tf.manifest import MANIFEST_NAME, Manifest, read_manifest
 from animegan_tf.runtime.backends import Backend, find_file, load_backend
 from animegan_tf.runtime.codes import StyleCode, model_digests, picture_name
 from animegan_tf.runtime.looks import Look, build_look
+from animegan_tf.runtime.tiling import Grid, Progress, Tile, build_grid, stylize_strips
 
 ENCODER_SIDE = 512
 """Style pictures are shrunk to this before they are encoded: a code says how it is painted, not what is on it."""
 
+_LOGGER = logging.getLogger(__name__)
 _STYLES_FOLDER = Path(__file__).resolve().parent.parent / "styles"
 
 
@@ -92,6 +98,7 @@ class Stylizer:
         self.manifest = manifest
         self.backend = backend
         self._load_encoder = load_encoder
+        self._said_blended = False
 
     @classmethod
     def load(
@@ -105,7 +112,7 @@ class Stylizer:
 
         Args:
           style: name of a shipped style (see `list_styles`), or a folder that export wrote.
-          backend: 'tflite', 'onnx' or 'saved_model'.
+          backend: 'tflite', 'onnx' or 'saved_model'; 'auto' is the fastest of them here, see `choice.fastest_backend`.
           precision: 'float32', 'float16' (of the stored weights) or 'int8' (TFLite: the fastest, a little less
             exact); None takes float32 where there is a choice.
           threads: CPU threads, None for all; 'saved_model' ignores it.
@@ -116,6 +123,10 @@ class Stylizer:
         """
         folder = find_style(style)
         manifest = read_manifest(folder)
+        if backend == "auto":
+            from animegan_tf.runtime.choice import fastest_backend
+
+            backend = fastest_backend(folder, manifest, precision, threads)
         loaded = load_backend(backend, folder, manifest, precision, threads)
         if not find_file(backend, manifest, role="style_encoder"):
             return cls(manifest, loaded)
@@ -172,29 +183,69 @@ class Stylizer:
         """
         return build_look(self.manifest, label, code, variation)
 
-    def stylize(self, pixels: np.ndarray, look: Look | None = None) -> np.ndarray:
+    def stylize(
+        self, pixels: np.ndarray, look: Look | None = None, tile: Tile = "auto", progress: Progress | None = None
+    ) -> np.ndarray:
         """Returns the stylized picture, [H, W, 3] uint8 RGB, the same size as `pixels`, of any size.
 
         Args:
           pixels: [H, W, 3] uint8 RGB.
           look: of this style, see the method; None for a style without choices.
+          tile: see the call of the stylizer.
+          progress: called after each tile, with the number of tiles done and of all.
 
         Raises:
           UsageError: another shape or dtype, or no look where one is needed.
           StyleError: the model failed on it. ImageError: not enough memory.
         """
         _check_pixels(pixels)
-        further = (look or self.look()).inputs
         height, width = pixels.shape[:2]
         try:
-            if self.backend.takes_any_size:
-                return self.backend.run_pixels(pixels[None], **further)[0]
-            margin = self.manifest.margin
-            padded = pad_to_multiple(pixels, self.manifest.size_multiple, MINIMUM_SIDE, margin)
-            styled = self.backend.run_pixels(padded[None], **further)[0]
+            stylized, row = np.empty_like(pixels), 0
+            for strip in self.strips(lambda first, last: pixels[first:last], (height, width), look, tile, progress):
+                stylized[row : row + len(strip)] = strip
+                row += len(strip)
         except MemoryError:
-            raise ImageError(f"Not enough memory for a {width}x{height} picture: limit its size (max_side).") from None
-        return np.ascontiguousarray(styled[margin : margin + height, margin : margin + width])
+            size = f"{width}x{height}"
+            raise ImageError(f"Not enough memory for a {size} picture: make tile or max_side smaller.") from None
+        return stylized
+
+    def strips(
+        self,
+        read_rows: Callable[[int, int], np.ndarray],
+        size: tuple[int, int],
+        look: Look | None = None,
+        tile: Tile = "auto",
+        progress: Progress | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Returns the stylized picture from top to bottom, in strips [n, W, 3] uint8: it need not fit in memory.
+
+        Args:
+          read_rows: (first, last) -> those rows of the picture, [last - first, W, 3] uint8 RGB; they are asked for from
+            top to bottom, neighbouring strips share some.
+          size: (height, width) of the picture.
+          look, tile, progress: as in `stylize`, which also says what is raised.
+        """
+        further = (look or self.look()).inputs
+        grid = build_grid(self.manifest, size, tile, self.backend.takes_any_size)
+        if grid.blended:
+            self._say_blended(grid)
+        return stylize_strips(read_rows, grid, lambda part: self.backend.run_pixels(part[None], **further)[0], progress)
+
+    def warm_up(self, height: int = 512, width: int = 512) -> None:
+        """Stylizes a black picture: the next ones of this size then take no longer than those after them."""
+        blank = {name: np.zeros((1, *shape), np.float32) for name, shape in self.manifest.inputs.items()}
+        self.stylize(np.zeros((height, width, 3), np.uint8), Look(self.name, blank))
+
+    def _say_blended(self, grid: Grid) -> None:
+        if not self._said_blended:
+            _LOGGER.warning(
+                "Style %s may depend on the whole picture at once: its %d tiles are blended, and differ a little from "
+                "the picture in one piece (--tile off).",
+                self.name,
+                grid.tiles,
+            )
+        self._said_blended = True
 
     def __call__(
         self,
@@ -205,9 +256,11 @@ class Stylizer:
         variation: int | None = None,
         strength: float = 1.0,
         max_side: int | None = None,
+        tile: Tile = "auto",
         output: str | os.PathLike | None = None,
         overwrite: bool = False,
         max_pixels: int = MAX_PIXELS,
+        progress: Progress | None = None,
     ) -> Path | bytes | Image.Image | np.ndarray:
         """Returns the stylized picture, as the kind it was given, at its size unless `max_side` shrinks it.
 
@@ -220,10 +273,14 @@ class Stylizer:
           variation: seed of another way to paint it, for a style that has such; None is the plain one.
           strength: 0 is the photo, 1 the style, between them a linear blend.
           max_side: the long side is shrunk to this before stylizing; pictures are never enlarged.
+          tile: side of the tiles in which the picture is stylized, in bounded memory, see `animegan_tf.runtime.tiling`;
+            None for one piece; 'auto' tiles what has more than two megapixels.
           output: for a path only: the file to write; None writes `<stem>_<style><suffix>` beside the picture, the
             style followed by the label or the name of the code: photo_scenes-monet.jpg.
           overwrite: whether an existing file may be replaced.
-          max_pixels: larger files (and bytes) are refused before decoding.
+          max_pixels: larger files (and bytes) are refused before decoding. A file that has more than MAX_PIXELS where
+            this allows it is read and written in strips, see `animegan_tf.runtime.large`.
+          progress: called after each tile, with the number of tiles done and of all.
 
         Raises:
           UsageError: an argument is wrong.
@@ -232,21 +289,43 @@ class Stylizer:
         """
         _check_options(strength, max_side)
         look = self.look(label, code, variation)
+        apply = functools.partial(
+            self._apply, look=look, strength=strength, max_side=max_side, tile=tile, progress=progress
+        )
         if isinstance(image, (str, os.PathLike)):
             target = _free_target(Path(image), output, look.name, overwrite)
-            write_picture(target, self._apply(_read(image, max_pixels), look, strength, max_side))
+            if header := _large_header(image, max_pixels):
+                from animegan_tf.runtime.large import stylize_file
+
+                strips = functools.partial(self.strips, look=look, tile=tile, progress=progress)
+                stylize_file(Path(image), header, target, strips, strength, max_side)
+            else:
+                write_picture(target, apply(_read(image, max_pixels)))
             return target
         if output is not None:
             raise UsageError("output is for a picture given by its path; other kinds are returned, not written.")
-        picture = self._apply(_read(image, max_pixels), look, strength, max_side)
+        picture = apply(_read(image, max_pixels))
         if isinstance(image, (bytes, bytearray, memoryview)):
             return encode_picture(picture, picture.suffix)
         return to_pil(picture) if isinstance(image, Image.Image) else picture.pixels
 
-    def _apply(self, picture: Picture, look: Look, strength: float, max_side: int | None) -> Picture:
+    def _apply(
+        self,
+        picture: Picture,
+        *,
+        look: Look,
+        strength: float,
+        max_side: int | None,
+        tile: Tile,
+        progress: Progress | None,
+    ) -> Picture:
         picture = _shrink(picture, max_side)
-        styled = self.stylize(picture.pixels, look)
-        return dataclasses.replace(picture, pixels=_blend(picture.pixels, styled, strength))
+        styled = self.stylize(picture.pixels, look, tile, progress)
+        # In strips: as floats the two take eight times their memory.
+        for row in range(0, len(styled) if strength < 1 else 0, 256):
+            part = slice(row, row + 256)
+            styled[part] = blend(picture.pixels[part], styled[part], strength)
+        return dataclasses.replace(picture, pixels=styled)
 
 
 def _read(image: object, max_pixels: int) -> Picture:
@@ -259,6 +338,14 @@ def _read(image: object, max_pixels: int) -> Picture:
     _check_pixels(image)
     assert isinstance(image, np.ndarray)
     return Picture(image)
+
+
+def _large_header(path: str | os.PathLike, max_pixels: int) -> Header | None:
+    """Returns the header of a picture that is allowed and too large for memory, and None for all others."""
+    if max_pixels <= MAX_PIXELS:
+        return None
+    header = read_header(path, max_pixels)
+    return header if header.width * header.height > MAX_PIXELS else None
 
 
 def _check_options(strength: float, max_side: int | None) -> None:
@@ -294,10 +381,3 @@ def _shrink(picture: Picture, max_side: int | None) -> Picture:
 
     alpha = None if picture.alpha is None else resized(picture.alpha)
     return dataclasses.replace(picture, pixels=resized(picture.pixels), alpha=alpha)
-
-
-def _blend(photo: np.ndarray, styled: np.ndarray, strength: float) -> np.ndarray:
-    if strength == 1:
-        return styled
-    photo, styled = photo.astype(np.float32), styled.astype(np.float32)
-    return np.rint(photo + np.float32(strength) * (styled - photo)).astype(np.uint8)

@@ -47,6 +47,8 @@ WRITES = [
     ("photos/sub -o out.jpg", ["out.jpg/d_hokusai.jpg"]),
     ("a.jpg --style styles/hokusai --backend onnx --strength 0.5 --max-side 6", ["a_hokusai.jpg"]),
     ("a.jpg --precision float32", ["a_hokusai.jpg"]),
+    ("a.jpg --tile 4 --threads 1 -o out.tif", ["out.tif"]),
+    ("a.jpg --tile off", ["a_hokusai.jpg"]),
     ("a.jpg -o taken.png --overwrite", ["taken.png"]),
 ]
 
@@ -64,7 +66,7 @@ FAILS = [
     # arguments, exit code, files written all the same, the lines on stderr (each a part of it)
     ("nix.jpg", 2, [], ["nix.jpg: no such file or folder."]),
     ("nix.jpg *.tiff", 2, [], ["nix.jpg: no such file or folder.", "*.tiff: no such file or folder."]),
-    ("empty", 2, [], ["empty: no pictures in this folder (.jpg, .jpeg, .png, .webp, .gif)."]),
+    ("empty", 2, [], ["empty: no pictures in this folder (.jpg, .jpeg, .png, .webp, .gif, .tif, .tiff)."]),
     ("a.jpg --style monet", 2, [], ["Unknown style 'monet': known are hokusai."]),
     ("a.jpg --style ./monet", 2, [], ["./monet: no such style folder."]),
     ("a.jpg --style photos", 1, [], ["photos is not a style folder: it has no manifest.json."]),
@@ -100,7 +102,10 @@ USAGE = [
     ("image a.jpg --max-side 0", "0 is not in the range x>=1"),
     ("image a.jpg --max-pixels 0", "0.0 is not in the range x>0"),
     ("image a.jpg --precision int4", "'int4' is not one of 'float32', 'float16', 'int8'"),
-    ("image a.jpg --backend torch", "'torch' is not one of 'tflite', 'onnx', 'saved_model'"),
+    ("image a.jpg --backend torch", "'torch' is not one of 'tflite', 'onnx', 'saved_model', 'auto'"),
+    ("image a.jpg --tile 0", "'0' is not auto, off or a whole number of pixels."),
+    ("image a.jpg --tile 1.5", "'1.5' is not auto, off or a whole number of pixels."),
+    ("image a.jpg --threads 0", "0 is not in the range x>=1"),
     ("image a.jpg --variation -1", "-1 is not in the range x>=0"),
     ("image a.jpg --variation blue", "'blue' is not a valid integer"),
 ]
@@ -124,7 +129,7 @@ def test_bad_usage_is_exit_code_2(arguments, message, workplace):
         ),
         ("image --help", ["--style NAME|DIR", "[default: hokusai]", "--max-side N", "--max-pixels MEGAPIXELS"]),
         ("image --help", ["--label NAME", "--style-image PICTURE[:WEIGHT]", "--style-code FILE[:WEIGHT]"]),
-        ("image --help", ["--save-code FILE", "--variation SEED"]),
+        ("image --help", ["--save-code FILE", "--variation SEED", "--tile auto|N|off", "--threads N"]),
         ("styles -h", ["Usage: animegan styles [OPTIONS] [NAME|FOLDER]...", "--json"]),
     ],
 )
@@ -135,7 +140,7 @@ def test_help_and_version(arguments, lines):
 
 
 def test_backend_names_are_the_backends():
-    assert list(module.BACKEND_NAMES) == list(BACKENDS)
+    assert list(module.BACKEND_NAMES) == [*BACKENDS, "auto"]
 
 
 def test_precision_names_are_those_of_manifests():
@@ -189,6 +194,35 @@ def test_progress_bar_is_on_stderr_and_gives_way_to_paths(workplace, monkeypatch
     for _ in report.progress([module.Job("a", "b")]):
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_a_bar_of_tiles_is_on_stderr_when_it_takes_over_a_second(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    seconds = iter(range(100))
+    monkeypatch.setattr("tqdm.std.time", lambda: next(seconds) * 0.8)
+    report = module.Report()
+    report.tiles(1, 1)
+    assert capsys.readouterr().err == ""
+    for done in range(1, 5):
+        report.tiles(done, 4)
+    assert "3/4" in capsys.readouterr().err
+
+
+def test_notes_of_the_runtime_are_lines_on_stderr(workplace):
+    Image.new("RGB", (150, 100)).save("wide.png")
+    result = invoke("image wide.png --tile 32")
+    assert (result.exit_code, result.stdout) == (0, "wide_hokusai.png\n")
+    assert result.stderr.startswith("animegan: Style hokusai may depend on the whole picture at once: its 8 tiles are")
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_fastest_backend_is_measured_once(workplace, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
+    monkeypatch.setattr("pathlib.Path.home", lambda: workplace)
+    monkeypatch.setattr("animegan_tf.runtime.choice._BUSY", 1e9)
+    first = invoke("image a.jpg --backend auto")
+    assert first.exit_code == 0 and "animegan: Measuring once which backend runs hokusai" in first.stderr
+    assert invoke("image a.jpg --backend auto --overwrite").stderr == ""
 
 
 def test_styles_as_table(workplace):

@@ -173,7 +173,7 @@ def test_too_little_memory_is_an_image_error(stylizer, monkeypatch):
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(module, "pad_to_multiple", fail)
+    monkeypatch.setattr(stylizer.backend, "run_pixels", fail)
     with pytest.raises(ImageError, match="Not enough memory for a 9x8 picture"):
         stylizer(np.zeros((8, 9, 3), np.uint8))
 

@@ -31,7 +31,8 @@ _PNG_COMPRESSION = 1
 
 def write_saved_model(generator: Generator, folder: Path) -> None:
     """Writes the SavedModel of `generator` to `folder`."""
-    signatures = {"serving_default": _serve_pixels(generator), "serve_bytes": _serve_bytes(generator)}
+    stylize = _stylizer(generator)  # one for both signatures, or the file would hold the network twice
+    signatures = {"serving_default": _serve_pixels(generator, stylize), "serve_bytes": _serve_bytes(generator, stylize)}
     if generator.encodes_style:
         signatures["encode_style"] = _encode_style(generator)
     module = tf.Module()
@@ -40,15 +41,15 @@ def write_saved_model(generator: Generator, folder: Path) -> None:
     tf.saved_model.save(module, str(folder), signatures)
 
 
-def _serve_pixels(generator: Generator) -> Function:
+def _serve_pixels(generator: Generator, stylize: Function) -> Function:
     @tf.function(input_signature=[_pixels_spec(), *further_specs(generator)])
     def serve(image, *further):
-        return {"stylized": _stylize(generator, image, further)}
+        return {"stylized": stylize(image, *further)}
 
     return serve
 
 
-def _serve_bytes(generator: Generator) -> Function:
+def _serve_bytes(generator: Generator, stylize: Function) -> Function:
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes"), *further_specs(generator)])
     def serve_bytes(data, *further):
         answers = tf.map_fn(one_picture, (data, *further), fn_output_signature=(tf.string, tf.string))
@@ -59,9 +60,8 @@ def _serve_bytes(generator: Generator) -> Function:
         image, error = _decoded(data)
 
         def stylized():
-            return tf.io.encode_png(
-                _stylize(generator, image[None], [values[None] for values in further])[0], compression=_PNG_COMPRESSION
-            )
+            picture = stylize(image[None], *(values[None] for values in further))[0]
+            return tf.io.encode_png(picture, compression=_PNG_COMPRESSION)
 
         return tf.cond(tf.equal(error, ""), stylized, lambda: tf.constant(b"")), error
 
@@ -129,14 +129,19 @@ def _pixels_spec() -> tf.TensorSpec:
     return tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")
 
 
-def _stylize(generator: Generator, image, further):
-    """Returns uint8 [N, H, W, 3] for the same, padded by reflection as the runtime does, and cropped back."""
-    height, width = tf.shape(image)[1], tf.shape(image)[2]
-    margin = generator.margin
-    named = dict(zip(generator.inputs_shape, further, strict=True))
-    stylized = generator(_to_float(_padded(image, generator.size_multiple, margin)), **named, training=False)
-    levels = tf.clip_by_value((stylized + 1.0) * 127.5, 0.0, 255.0)
-    return tf.cast(tf.round(levels[:, margin : margin + height, margin : margin + width]), tf.uint8)
+def _stylizer(generator: Generator) -> Function:
+    """Returns uint8 [N, H, W, 3], further inputs -> the same, padded by reflection as the runtime does, cut back."""
+
+    @tf.function(input_signature=[_pixels_spec(), *further_specs(generator)])
+    def stylize(image, *further):
+        height, width = tf.shape(image)[1], tf.shape(image)[2]
+        margin = generator.margin
+        named = dict(zip(generator.inputs_shape, further, strict=True))
+        stylized = generator(_to_float(_padded(image, generator.size_multiple, margin)), **named, training=False)
+        levels = tf.clip_by_value((stylized + 1.0) * 127.5, 0.0, 255.0)
+        return tf.cast(tf.round(levels[:, margin : margin + height, margin : margin + width]), tf.uint8)
+
+    return stylize
 
 
 def _to_float(image):

@@ -24,15 +24,19 @@ def test_a_style_is_complete_and_free(name):
     assert manifest.name == folder.name == name
     assert manifest.licence in ("CC0-1.0", "CC-BY-4.0") and "public domain" in manifest.credits
     assert manifest.description and manifest.training_steps >= 1000
-    assert manifest.find("tflite", "float16") and manifest.find("onnx")
+    assert all(manifest.find("tflite", precision) for precision in ("float32", "float16", "int8"))
+    assert manifest.find("onnx") and manifest.find("tflite", "int8").mean_error <= 0.012
     for file in manifest.files:
         assert verify_file(folder, file).exists()
     listed = {file.path for file in manifest.files} | {"manifest.json", "preview.jpg"}
     assert {path.name for path in folder.iterdir()} == listed
-    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 4_000_000
 
 
-@pytest.mark.xfail(reason="hokusai was trained before the recipe fast_style, and is to be trained again", strict=True)
+def test_all_styles_are_small_enough_to_ship():
+    files = [path for folder in STYLES.values() for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 12_000_000
+
+
 @pytest.mark.parametrize("name", STYLES)
 def test_a_style_was_made_by_a_recipe_that_ships(name):
     assert read_style(name).recipe in list_recipes()
@@ -43,8 +47,11 @@ def test_every_file_gives_the_same_picture(name):
     photo = read_picture(EXAMPLE).pixels[100:201, 300:437]
     expected = Stylizer.load(name)(photo).astype(int)
     for file in read_style(name).files:
-        found = Stylizer.load(name, file.format, file.precision)(photo)
-        assert np.abs(found - expected).max() <= (2 if file.precision == "float16" else 1), file.path
+        difference = np.abs(Stylizer.load(name, file.format, file.precision)(photo) - expected)
+        if file.precision == "int8":
+            assert difference.mean() <= 0.012 * 127.5, file.path
+        else:
+            assert difference.max() <= (2 if file.precision == "float16" else 1), file.path
 
 
 @pytest.mark.parametrize("name", STYLES)

@@ -6,8 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
-from animegan_tf.data.check import FolderCheck, PictureCheck
+from animegan_tf import images
+from animegan_tf.data.check import PictureCheck
+from animegan_tf.data.sampling import class_of
 from animegan_tf.errors import DataError
+from animegan_tf.evaluation.pictures import spread
 
 _TERMS_NAMES = ("LICENSE.txt", "LICENSE", "LICENSE.md", "CREDITS.txt")
 _QUOTED = 600
@@ -44,11 +47,19 @@ def quote_terms(folder: Path, label: str) -> str:
     return " ".join(found)
 
 
-def pick(check: FolderCheck, folder: Path, count: int) -> list[Path]:
-    """Returns up to `count` of the usable pictures as they lie in the work folder, spread over them all."""
-    paths = sorted(path.relative_to(check.folder) for path in check.usable)
-    chosen = paths[:: max(1, len(paths) // count)][:count]
-    return [folder / path for path in chosen]
+def link_judged(photo_dir: Path, sampling: str, count: int, folder: Path) -> None:
+    """Fills `folder` with links to up to `count` photos, spread over them as training meets them.
+
+    sampling: a run's --photo_sampling; 'balanced' takes as many from each first-level sub-folder of `photo_dir`.
+    """
+    files = images.find_images(photo_dir)
+    groups: dict[str, list[Path]] = {}
+    for path in files:
+        groups.setdefault(class_of(photo_dir, path) if sampling == "balanced" else "", []).append(path)
+    shutil.rmtree(folder, ignore_errors=True)
+    for paths in groups.values():
+        for path in spread(paths, max(1, count // len(groups))):
+            _link(path, folder / path.relative_to(photo_dir))
 
 
 def _link(source: Path, link: Path) -> None:

@@ -16,7 +16,7 @@ from animegan_tf.export.run import ExportOptions, export_run
 from animegan_tf.manifest import Manifest
 from animegan_tf.runtime.stylizer import Stylizer
 from animegan_tf.studio.options import NewStyleOptions
-from animegan_tf.studio.pictures import quote_terms
+from animegan_tf.studio.pictures import link_judged, quote_terms
 from animegan_tf.studio.verdict import Figures, discriminator_share, judge, mean_color
 
 EVALUATION_NAME, SHEET_NAME = "evaluation.json", "contact_sheet.jpg"
@@ -80,12 +80,14 @@ def evaluate_style(options: NewStyleOptions, config: TrainConfig, run_dir: Path,
       seconds: that are left; with few, fewer pictures are measured.
     """
     sheet, figures_file = (str(options.work / name) for name in (SHEET_NAME, EVALUATION_NAME))
+    judged, count = options.work / "pictures/judged", _EVALUATED if seconds > _HURRY else _SHEET_PHOTOS
+    link_judged(Path(config.photo_dir), config.photo_sampling, count, judged)
     found = evaluate(
         EvaluateOptions(
             styles=(str(options.target),),
-            photo_dir=config.photo_dir,
+            photo_dir=str(judged),
             style_dir=config.style_dir,
-            limit=_EVALUATED if seconds > _HURRY else _SHEET_PHOTOS,
+            limit=count,
             max_side=_SIDE,
             vgg19_weights=options.vgg19_weights,
             features="none",
@@ -104,7 +106,8 @@ def evaluate_style(options: NewStyleOptions, config: TrainConfig, run_dir: Path,
 def _figures(found: Evaluation, options: NewStyleOptions, config: TrainConfig, run_dir: Path) -> Figures:
     scores, style = found.results[0], found.style
     assert style and scores.ssim is not None and scores.flatness is not None  # what was asked for was measured
-    photos, style_pictures = (_some(Path(folder)) for folder in (config.photo_dir, config.style_dir))
+    folders = options.work / "pictures/judged", Path(config.style_dir)
+    photos, style_pictures = (_some(folder) for folder in folders)
     stylizer = Stylizer.load(options.target)
     results = [stylizer.stylize(photo) for photo in photos]
     int8 = stylizer.manifest.find("tflite", "int8")

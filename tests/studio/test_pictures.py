@@ -9,7 +9,7 @@ import pytest
 from animegan_tf.data.check import check_pictures
 from animegan_tf.errors import DataError
 from animegan_tf.studio import pictures
-from animegan_tf.studio.pictures import link_pictures, quote_terms
+from animegan_tf.studio.pictures import link_judged, link_pictures, quote_terms
 
 
 @pytest.fixture
@@ -40,6 +40,19 @@ def test_the_usable_pictures_are_there_under_their_names(check, tmp_path, monkey
     assert found == [f"{number:02d}.png" for number in range(19)] + ["trip/19.png"]
     assert (photo_dir / "trip/19.png").is_symlink() == links
     assert (photo_dir / "trip/19.png").read_bytes() == (check.photo.folder / "trip/19.png").read_bytes()
+
+
+@pytest.mark.parametrize(("sampling", "expected"), [("uniform", (5, 1)), ("balanced", (3, 3))])
+def test_photos_are_judged_as_training_meets_them(folders, tmp_path, sampling, expected):
+    """Fifteen photos lie in one sub-folder and five in another; six are judged."""
+    for number in range(20):
+        place = folders[0] / ("places" if number < 15 else "portraits")
+        place.mkdir(exist_ok=True)
+        shutil.move(folders[0] / f"{number:02d}.png", place)
+    (tmp_path / "judged/old").mkdir(parents=True)
+    link_judged(folders[0], sampling, 6, tmp_path / "judged")
+    counts = [len(list((tmp_path / "judged" / name).glob("*.png"))) for name in ("places", "portraits")]
+    assert tuple(counts) == expected and not (tmp_path / "judged/old").exists()
 
 
 def test_a_place_that_cannot_be_written_to_is_one_sentence(check, tmp_path):

@@ -50,7 +50,7 @@ class _Stylizer:
         return photo // 2
 
 
-@pytest.mark.parametrize(("seconds", "pictures"), [(100.0, 32), (20.0, 12)])
+@pytest.mark.parametrize(("seconds", "pictures"), [(100.0, 20), (20.0, 12)])
 def test_figures_come_from_the_evaluation_and_the_style_folder(options, folders, monkeypatch, seconds, pictures):
     scores = {"pictures": 20, "ssim": 0.7, "flatness": 0.2}
     found = Evaluation(
@@ -66,7 +66,9 @@ def test_figures_come_from_the_evaluation_and_the_style_folder(options, folders,
     monkeypatch.setattr(publish, "judge", lambda figures, config: judged.append(figures) or ["A sentence."])
     config = TrainConfig(photo_dir=str(folders[0]), style_dir=str(folders[1]))
     text = publish.evaluate_style(options, config, options.work / "run", seconds)
-    assert asked[0].limit == pictures and asked[0].styles == (str(options.target),)
+    assert asked[0].limit == max(pictures, 12 if seconds < 60 else 32)
+    assert len(list((options.work / "pictures/judged").iterdir())) == pictures
+    assert asked[0].photo_dir == str(options.work / "pictures/judged") and asked[0].styles == (str(options.target),)
     assert (judged[0].style_ratio, judged[0].ssim, judged[0].flatness) == (0.5, 0.7, (0.1, 0.2, 0.5))
     assert judged[0].steps == 1234 and judged[0].int8_error == 0.007 and judged[0].discriminator is None
     assert judged[0].color[0] == pytest.approx(judged[0].color[1] / 2, abs=0.5)

@@ -5,7 +5,8 @@ Export writes it, the runtime reads and verifies it; nothing else is shared betw
     manifest.json   model_float32.tflite  model_float16.tflite  model_int8.tflite  model.onnx  saved_model/
     preview.jpg     style_encoder_float32.tflite  style_encoder.onnx                      (where a style has `code`)
 
-with any non-empty subset of the model files. By role:
+with any non-empty subset of the model files, in further precisions (model_dynamic_int8.tflite, model_float16.onnx) and
+for one size alone (model_float32_720x1280.tflite). By role:
 
 generator       takes `image`: float32 [N, H, W, 3] RGB in [-1, 1], H and W multiples of `size_multiple`, N = 1 in
                 TFLite; and, where `inputs` says so, float32 [N, n] by name: `label` (weights of the `classes`, in
@@ -33,7 +34,7 @@ from animegan_tf.errors import StyleError
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
-PRECISIONS = ("float32", "float16", "int8")
+PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
 """Best first: the order in which a file is chosen where none is asked for."""
 
 INPUTS = ("label", "code", "noise")
@@ -47,10 +48,12 @@ class ModelFile:
     """One file (or SavedModel folder) of a style.
 
     path: relative to the style folder, with forward slashes. format: tflite | onnx | saved_model.
-    precision: float32 | float16 (of the stored weights) | int8 (of the arithmetic, too; pixels in and out). sha256: of
-    the file; of a folder, over its sorted files. max_error: largest difference to the Keras network seen at export, in
-    [-1, 1] units; of an encoder: as a share of the code's largest number, or of 1 where that is smaller.
-    role: generator | style_encoder. mean_error: of int8, the mean difference, on photos that it was not calibrated on.
+    precision: float32 | float16 (of the stored weights; in ONNX of the arithmetic, too) | dynamic_int8 (weights in
+    int8, maps rounded to int8 with the range they have, TFLite alone) | int8 (of the arithmetic; in TFLite pixels in
+    and out). sha256: of the file; of a folder, over its sorted files. max_error: largest difference to the Keras
+    network seen at export, in [-1, 1] units; of an encoder: as a share of the code's largest number, or of 1 where that
+    is smaller. role: generator | style_encoder. mean_error: of both kinds of int8, the mean difference, of int8 on
+    photos that it was not calibrated on. size: H and W of a file for this size alone; None: any size.
     """
 
     path: str
@@ -61,6 +64,7 @@ class ModelFile:
     max_error: float
     role: str = "generator"
     mean_error: float | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Manifest:
     not said. pixel_range: float values taken and returned.
     parameters: numbers in the files, statistics of norms included. licence: SPDX identifier of the weights. credits:
     whose pictures trained it. inputs: what the generator takes besides `image`, name -> shape without the batch.
-    classes: names of the styles of a generator that takes `label`, in its order.
+    classes: names of the styles of a generator that takes `label`, in its order. author: who made it.
     """
 
     name: str
@@ -86,6 +90,7 @@ class Manifest:
     credits: str
     files: tuple[ModelFile, ...]
     description: str = ""
+    author: str = ""
     inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     margin: int = 0
@@ -99,8 +104,9 @@ class Manifest:
     extra: dict = field(default_factory=dict)
 
     def find(self, format: str, precision: str | None = None, role: str = "generator") -> ModelFile | None:
-        """Returns the file of this format and role, float32 first, or of just this precision; None without one."""
-        matching = [f for f in self.files if (f.format, f.role) == (format, role) and precision in (None, f.precision)]
+        """Returns the file of this format and role for any size, float32 first, or of this precision; None without."""
+        any_size = [f for f in self.files if (f.format, f.role, f.size) == (format, role, None)]
+        matching = [f for f in any_size if precision in (None, f.precision)]
         known = {name: place for place, name in enumerate(PRECISIONS)}
         return min(matching, key=lambda f: known.get(f.precision, len(known)), default=None)
 
@@ -131,7 +137,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         names = {f.name for f in dataclasses.fields(ModelFile)}
         items = data.pop("files")
-        files = tuple(ModelFile(**{k: v for k, v in item.items() if k in names}) for item in items)
+        files = tuple(ModelFile(**{k: _frozen(v) for k, v in item.items() if k in names}) for item in items)
         fields: dict[str, Any] = {k: _frozen(v) for k, v in data.items() if k in known}
         fields["inputs"] = {k: _frozen(v) for k, v in fields.get("inputs", {}).items()}
         manifest = Manifest(files=files, **fields)
@@ -177,6 +183,10 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _listed(value: Any) -> list:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
 def _check(manifest: Manifest, path: Path) -> None:
     # A style folder may come from anywhere: what the runtime computes with, or builds file names from, is looked at.
     items: list[Manifest | ModelFile] = [manifest, *manifest.files]
@@ -198,6 +208,8 @@ def _check(manifest: Manifest, path: Path) -> None:
     for file in manifest.files:
         if file.role not in ROLES:
             raise StyleError(f"{path} has a file of the role {file.role!r}; known are {', '.join(ROLES)}.")
+        if file.size is not None and [type(side) for side in _listed(file.size)] != [int, int]:
+            raise StyleError(f"{path} has a file of the size {file.size!r}; it must be two numbers, or null.")
     _check_inputs(manifest, path)
 
 

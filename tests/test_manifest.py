@@ -92,6 +92,20 @@ def test_the_mean_error_of_int8_round_trips_and_others_have_none(tmp_path):
     assert [file.mean_error for file in read_manifest(tmp_path).files] == [None, 0.009]
 
 
+def test_files_of_one_size_are_kept_apart(tmp_path):
+    fixed = dataclasses.replace(FLOAT32, path="model_float32_720x1280.tflite", size=(720, 1280))
+    manifest = dataclasses.replace(MANIFEST, files=(fixed, FLOAT16), author="A. Painter")
+    write_manifest(tmp_path, manifest)
+    assert read_manifest(tmp_path) == manifest
+    assert manifest.find("tflite") == FLOAT16 and manifest.find("tflite", "float32") is None
+
+
+def test_precisions_are_chosen_from_exact_to_coarse():
+    dynamic = dataclasses.replace(INT8, precision="dynamic_int8")
+    assert dataclasses.replace(MANIFEST, files=(INT8, dynamic)).find("tflite") == dynamic
+    assert dataclasses.replace(MANIFEST, files=(INT8, dynamic, FLOAT16)).find("tflite") == FLOAT16
+
+
 def test_find_tells_roles_apart():
     manifest = dataclasses.replace(MANIFEST, files=(ENCODER, FLOAT32))
     assert manifest.find("onnx") is None
@@ -141,6 +155,9 @@ def write_changed(folder, **changes) -> None:
         ({"inputs": {"label": [2]}, "classes": ["ink", ["oil"]]}, "classes that are not a list of names"),
         ({"inputs": {"label": [2]}, "classes": "ab"}, "classes that are not a list of names"),
         ({"files": [dataclasses.asdict(FLOAT32) | {"role": "critic"}]}, "has a file of the role 'critic'; known are"),
+        ({"files": [dataclasses.asdict(FLOAT32) | {"size": [720]}]}, r"of the size \(720,\); it must be two numbers"),
+        ({"files": [dataclasses.asdict(FLOAT32) | {"size": [720, "a"]}]}, "it must be two numbers, or null"),
+        ({"files": [dataclasses.asdict(FLOAT32) | {"size": 720}]}, "of the size 720; it must be two numbers, or null"),
     ],
 )
 def test_what_cannot_be_run_is_refused(changes, message, tmp_path):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from animegan_tf.manifest import Manifest, ModelFile
 
 BACKEND_NAMES = ("tflite", "onnx", "saved_model", "auto")
-PRECISION_NAMES = ("float32", "float16", "int8")
+PRECISION_NAMES = ("float32", "float16", "dynamic_int8", "int8")
 """As `runtime.backends.BACKENDS` and `manifest.PRECISIONS`; repeated to start fast (a test holds them equal)."""
 
 
@@ -345,7 +345,8 @@ def _style_row(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _kind(file: ModelFile) -> str:
-    return file.format if file.role == "generator" else f"{file.format}-encoder"
+    kind = file.format if file.role == "generator" else f"{file.format}-encoder"
+    return f"{kind}-{file.size[0]}x{file.size[1]}" if file.size else kind
 
 
 def _size(number: int) -> str:

@@ -13,6 +13,8 @@ from animegan_tf.models import Generator
 from animegan_tf.models.layers import means_by_axis
 
 Function: TypeAlias = Any  # tf.types.experimental.PolymorphicFunction
+Size: TypeAlias = tuple[int | None, int | None]
+ANY_SIZE: Size = (None, None)
 
 
 def further_specs(generator: Generator, batch: int | None = None) -> list[tf.TensorSpec]:
@@ -20,14 +22,14 @@ def further_specs(generator: Generator, batch: int | None = None) -> list[tf.Ten
     return [tf.TensorSpec([batch, *shape], tf.float32, name=name) for name, shape in generator.inputs_shape.items()]
 
 
-def stylize_function(generator: Generator, batch: int | None = None) -> Function:
-    """Returns image [batch, H, W, 3] float32 in [-1, 1], further inputs -> {'stylized': as image}; H, W stay open."""
+def stylize_function(generator: Generator, batch: int | None = None, size: Size = ANY_SIZE) -> Function:
+    """Returns image [batch, H, W, 3] float32 in [-1, 1], further inputs -> {'stylized': as image}; H, W as `size`."""
     names = list(generator.inputs_shape)
 
-    @tf.function(input_signature=[_image_spec(batch), *further_specs(generator, batch)])
+    @tf.function(input_signature=[_image_spec(batch, size), *further_specs(generator, batch)])
     def stylize(image, *further):
         stylized = generator(image, **dict(zip(names, further, strict=True)), training=False)
-        return {"stylized": tf.ensure_shape(stylized, [batch, None, None, 3])}
+        return {"stylized": tf.ensure_shape(stylized, [batch, *size, 3])}
 
     return stylize
 
@@ -58,5 +60,5 @@ def check_inputs_kept(function: Function, found: Iterable[str], kind: str) -> No
         raise ExportError(f"The {kind} file lost the input {', '.join(lost)}: the network does not use it.")
 
 
-def _image_spec(batch: int | None) -> tf.TensorSpec:
-    return tf.TensorSpec([batch, None, None, 3], tf.float32, name="image")
+def _image_spec(batch: int | None, size: Size = ANY_SIZE) -> tf.TensorSpec:
+    return tf.TensorSpec([batch, *size, 3], tf.float32, name="image")

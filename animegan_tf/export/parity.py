@@ -24,7 +24,7 @@ STYLE_SIZES = ((256, 256), (75, 101))
 # Rounding the weights to float16 alone moves an untrained AnimeGAN by 0.04 at its worst pixel; the conversion is exact.
 TOLERANCES = {"float32": 1e-3, "float16": 5e-2, "uint8": 1.5 / 127.5}
 
-# An int8 file is judged by its mean difference on photos: single pixels of it may be far off, at edges above all.
+# A file with int8 in it is judged by its mean difference: single pixels of it may be far off, at edges above all.
 MEAN_TOLERANCE = 0.05
 
 # Called with the inputs by name, `image` among them.
@@ -64,28 +64,56 @@ def _input_pair(name: str, size: int, random: np.random.Generator) -> np.ndarray
     return draws if name == "code" else draws * [[0], [1]]
 
 
-def measure(generator: Generator, path: Path, format: str, precision: str) -> float:
+def measure(
+    generator: Generator, path: Path, format: str, precision: str, sizes: Sequence[tuple[int, int]] = ()
+) -> float:
     """Returns the largest difference between `path` and `generator`, in [-1, 1] units.
 
-    It is taken over SIZES with every set of `check_inputs`; the encoder that a SavedModel holds besides has to agree
-    as well.
+    It is taken over `sizes` (SIZES where none are given) with every set of `check_inputs`; the encoder that a
+    SavedModel holds besides has to agree as well.
 
     Raises:
       ExportError: the file does not run, outputs NaN, or differs by more than the tolerance of its kind.
     """
     kind = "uint8" if format == "saved_model" else precision
-    worst = _worst(path, kind, lambda: _differences(generator, _RUNNERS[format](path, "generator"), kind))
+
+    def differences() -> Iterator[float]:
+        run = _RUNNERS[format](path, "generator")
+        return (float(one.max()) for one in _differences(generator, run, kind, sizes or SIZES))
+
+    worst = _worst(path, kind, differences)
     if format == "saved_model" and generator.encodes_style:
         measure_encoder(generator, path, format)
     return worst
 
 
-def measure_int8(generator: Generator, path: Path, photos: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Returns the largest and the mean difference between an int8 TFLite file and `generator`, in [-1, 1] units.
+def measure_mean(
+    generator: Generator, path: Path, format: str, sizes: Sequence[tuple[int, int]] = ()
+) -> tuple[float, float]:
+    """Returns the largest and the mean difference between a dynamic_int8 file and `generator`, as `measure` runs it.
+
+    Raises:
+      ExportError: the file does not run, outputs NaN, or its mean difference is above MEAN_TOLERANCE.
+    """
+    try:
+        run = _RUNNERS[format](path, "generator")
+        found = list(_differences(generator, run, "dynamic_int8", sizes or SIZES))
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(f"{path.name} was written but does not run: {error}") from error
+    return _largest_and_mean(path, found, "leave it out of --precisions")
+
+
+def measure_int8(
+    generator: Generator, path: Path, photos: Sequence[np.ndarray], format: str = "tflite"
+) -> tuple[float, float]:
+    """Returns the largest and the mean difference between an int8 file and `generator`, in [-1, 1] units.
 
     Args:
       generator: in float32, of an image alone.
       path: the file.
+      format: 'tflite', which takes and returns pixels, or 'onnx', which takes and returns float32.
       photos: uint8 [H, W, 3] RGB, sides that the generator takes. Not `check_picture`: the ranges in an int8 file are
         those of photos. What the runtime cuts off, the margin, does not count.
 
@@ -93,23 +121,28 @@ def measure_int8(generator: Generator, path: Path, photos: Sequence[np.ndarray])
       ExportError: the file does not run, draws one flat colour, or its mean difference is above MEAN_TOLERANCE.
     """
     try:
-        run = _tflite(path, "generator")
-        found = [run(image=photo[None]) for photo in photos]
+        run = _RUNNERS[format](path, "generator")
+        found = [_stylized(run, photo[None], pixels_in=format == "tflite") for photo in photos]
     except Exception as error:
         raise ExportError(f"{path.name} was written but does not run: {error}") from error
     if all(np.ptp(picture, axis=(0, 1, 2)).max() == 0 for picture in found):
         raise ExportError(f"{path.name} draws every photo in one flat colour.")
     inside = slice(generator.margin, -generator.margin or None)
     expected = (np.asarray(generator(images.to_float(photo)[None], training=False)) for photo in photos)
-    differences = [
-        np.abs(images.to_float(picture) - right)[:, inside, inside]
-        for picture, right in zip(found, expected, strict=True)
-    ]
+    differences = [np.abs(picture - right)[:, inside, inside] for picture, right in zip(found, expected, strict=True)]
+    return _largest_and_mean(path, differences, "leave out --calibration_dir")
+
+
+def _stylized(run: Run, pixels: np.ndarray, *, pixels_in: bool) -> np.ndarray:
+    return images.to_float(run(image=pixels)) if pixels_in else run(image=images.to_float(pixels))
+
+
+def _largest_and_mean(path: Path, differences: Sequence[np.ndarray], way_out: str) -> tuple[float, float]:
     mean = float(np.mean([difference.mean() for difference in differences]))
     if not mean <= MEAN_TOLERANCE:
         raise ExportError(
             f"{path.name} differs from the Keras network by {mean:.3g} in the mean, more than the {MEAN_TOLERANCE:g} "
-            "allowed: this network loses too much in int8 (leave out --calibration_dir)."
+            f"allowed: this network loses too much in int8 ({way_out})."
         )
     return float(max(difference.max() for difference in differences)), mean
 
@@ -139,8 +172,8 @@ def _worst(path: Path, kind: str, differences: Callable[[], Iterator[float]]) ->
     return worst
 
 
-def _differences(generator: Generator, run: Run, kind: str) -> Iterator[float]:
-    for size in SIZES:
+def _differences(generator: Generator, run: Run, kind: str, sizes: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
+    for size in sizes:
         picture = check_picture(*size)
         for further in check_inputs(generator.inputs_shape):
             if kind == "uint8":
@@ -151,7 +184,7 @@ def _differences(generator: Generator, run: Run, kind: str) -> Iterator[float]:
                 image = images.to_float(picture)
                 found = run(image=image, **further)
                 expected = np.asarray(generator(image, **further, training=False))
-            yield _distance(found, expected)
+            yield _distances(found, expected)
 
 
 def _code_differences(generator: Generator, run: Run, pixels: bool) -> Iterator[float]:
@@ -159,13 +192,13 @@ def _code_differences(generator: Generator, run: Run, pixels: bool) -> Iterator[
         picture = check_picture(*size)
         found = run(image=picture if pixels else images.to_float(picture))
         expected = encode_pixels(generator, picture[0])
-        yield _distance(found, expected) / max(1.0, float(np.abs(expected).max()))
+        yield float(_distances(found, expected).max()) / max(1.0, float(np.abs(expected).max()))
 
 
-def _distance(found: np.ndarray, expected: np.ndarray) -> float:
+def _distances(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
     if found.shape != expected.shape:
         raise ExportError(f"The exported file answers {found.shape} where the network answers {expected.shape}.")
-    return float(np.abs(found - expected).max()) if np.isfinite(found).all() else float("nan")
+    return np.abs(found - expected) if np.isfinite(found).all() else np.full(1, np.nan)
 
 
 def _tflite(path: Path, role: str) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from animegan_tf import images
 from animegan_tf.errors import ConfigError, DataError
+from animegan_tf.export.precisions import check_precisions
 from animegan_tf.export.style_folder import (
     FORMATS,
-    check_calibration,
+    check_fits,
     check_formats,
     check_target,
     describe,
@@ -33,17 +35,24 @@ class ExportOptions:
     """Options of `animegan-export`; see options.option.
 
     Raises:
-      ConfigError: a needed path is missing, or a format is unknown.
+      ConfigError: a needed path is missing, a format or precision is unknown or of no use, or a size is no size.
     """
 
     run_dir: str = option("", "folder of the training run", "export")
     out: str = option("", "style folder to write", "export")
     formats: tuple[str, ...] = option(FORMATS, "files to write", "export")
-    calibration_dir: str = option("", "photos; with them an int8 TFLite file is written besides", "export")
+    precisions: tuple[str, ...] = option(
+        (),
+        "of float32, float16, dynamic_int8, int8; empty: TFLite float32 and float16, ONNX float32",
+        "export",
+    )
+    calibration_dir: str = option("", "photos for int8; an int8 TFLite file is written besides", "export")
+    fixed_size: str = option("", "HxW: TFLite files for this size alone besides, for GPUs and NPUs", "export")
     step: int = option(0, "checkpoint to export; 0: the newest", "export", low=0)
     overwrite: bool = option(False, "replace --out where it exists", "export")
     name: str = option("", "name of the style; empty: the name of --out", "manifest")
     description: str = option("", "one line about the style", "manifest")
+    author: str = option("", "who made it", "manifest")
     license: str = option("unknown", "SPDX identifier of the weights' licence", "manifest")
     credits: str = option("", "whose pictures trained it, and under which terms", "manifest")
     preview_photo: str = option("", "photo for preview.jpg (photo beside result); empty: none", "manifest")
@@ -57,16 +66,25 @@ class ExportOptions:
             if not getattr(self, name):
                 raise ConfigError(f"--{name} is needed.")
         check_formats(self.formats)
+        check_precisions(self.precisions, self.formats, bool(self.calibration_dir))
+        if self.fixed_size and not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", self.fixed_size):
+            raise ConfigError(f"--fixed_size={self.fixed_size} is not a height and a width, such as 720x1280.")
         if self.preview_styles and not self.preview_photo:
             raise ConfigError("--preview_styles needs --preview_photo.")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """H and W of --fixed_size; None without."""
+        height, _, width = self.fixed_size.partition("x")
+        return (int(height), int(width)) if width else None
 
 
 def export_run(options: ExportOptions) -> Manifest:
     """Writes the style folder `options.out` and returns its manifest; nothing appears there unless all is checked.
 
     Raises:
-      ConfigError: Keras does not run on TensorFlow, --out exists, --run_dir is not a run, or --preview_styles or
-        --calibration_dir does not fit its generator.
+      ConfigError: Keras does not run on TensorFlow, --out exists, --run_dir is not a run, or --preview_styles,
+        --calibration_dir or --fixed_size does not fit its generator.
       DataError: --calibration_dir holds too few photos.
       CheckpointError: no usable checkpoint. ImageError: a picture of the preview cannot be read.
       ExportError: a file differs from the network, or the folder cannot be written.
@@ -83,8 +101,7 @@ def export_run(options: ExportOptions) -> Manifest:
     from animegan_tf.export.load import load_run
 
     config, generator, step = load_run(Path(options.run_dir), options.step)
-    if calibration:
-        check_calibration(generator, options.formats)
+    check_fits(generator, options.formats, bool(calibration), options.size)
     if preview is not None and bool(styles) != ("code" in generator.inputs_shape):
         raise ConfigError(
             f"--preview_styles is for styles that follow a style picture, and they need it; this is {config.generator}."
@@ -95,6 +112,7 @@ def export_run(options: ExportOptions) -> Manifest:
         system=config.generator,
         recipe=config.recipe,
         description=options.description,
+        author=options.author,
         licence=options.license,
         credits=options.credits,
         classes=config.classes if "label" in generator.inputs_shape else (),
@@ -105,6 +123,8 @@ def export_run(options: ExportOptions) -> Manifest:
         manifest,
         out=out,
         formats=options.formats,
+        precisions=options.precisions,
+        fixed_size=options.size,
         overwrite=options.overwrite,
         preview=preview,
         preview_styles=styles,
@@ -138,10 +158,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(options: ExportOptions) -> None:
+    from animegan_tf.export.delegates import measure_coverage
+
     manifest = export_run(options)
     for file in manifest.files:
         mean = "" if file.mean_error is None else f", mean {file.mean_error:.2g}"
-        print(f"{file.path:<28} {file.bytes / 1e6:7.2f} MB   largest difference to Keras {file.max_error:.2g}{mean}")
+        print(f"{file.path:<34} {file.bytes / 1e6:7.2f} MB   largest difference to Keras {file.max_error:.2g}{mean}")
+        if file.format == "tflite":
+            print(f"{'':<34} {measure_coverage((Path(options.out) / file.path).read_bytes())}")
     print(options.out)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from animegan_tf import __version__, images
 from animegan_tf.errors import ConfigError, ExportError, needs_extra
+from animegan_tf.export.precisions import check_precisions, precisions_of
 from animegan_tf.manifest import MANIFEST_NAME, Manifest, ModelFile, digest, write_manifest
 
 if TYPE_CHECKING:
@@ -58,13 +59,31 @@ def check_target(out: Path, overwrite: bool) -> None:
         raise ConfigError(f"--out={out} is not a style folder, so --overwrite does not touch it.")
 
 
-def check_calibration(generator: Generator, formats: Sequence[str]) -> None:
-    """Raises ConfigError where no int8 file can be written, so that photos to calibrate one on are of no use."""
-    if "tflite" not in formats:
-        raise ConfigError("--calibration_dir is for int8 TFLite files: add tflite to --formats.")
-    if generator.inputs_shape:
+def check_fits(
+    generator: Generator, formats: Sequence[str], calibrates: bool, fixed_size: tuple[int, int] | None
+) -> None:
+    """Raises ConfigError where `generator` cannot be written in int8, or not for `fixed_size`.
+
+    Args:
+      generator: in float32.
+      formats: some of FORMATS.
+      calibrates: whether there are photos to calibrate an int8 file on.
+      fixed_size: H and W of TFLite files for one size; None for none.
+    """
+    if calibrates and generator.inputs_shape:
         names = ", ".join(generator.inputs_shape)
         raise ConfigError(f"--calibration_dir: int8 is for generators that take a photo alone; this one takes {names}.")
+    if not fixed_size:
+        return
+    given = f"--fixed_size={fixed_size[0]}x{fixed_size[1]}"
+    if "tflite" not in formats:
+        raise ConfigError(f"{given} is for TFLite files: add tflite to --formats.")
+    multiple, margin = generator.size_multiple, generator.margin
+    least = max(images.MINIMUM_SIDE, (2 * margin // multiple + 1) * multiple)
+    if any(side % multiple or side < least for side in fixed_size):
+        raise ConfigError(
+            f"{given}: sides must be multiples of {multiple}, {least} or more, of which {2 * margin} are the margin."
+        )
 
 
 def write_style_folder(
@@ -73,6 +92,8 @@ def write_style_folder(
     *,
     out: Path,
     formats: Sequence[str] = FORMATS,
+    precisions: Sequence[str] = (),
+    fixed_size: tuple[int, int] | None = None,
     overwrite: bool = False,
     preview: np.ndarray | None = None,
     preview_styles: Sequence[np.ndarray] = (),
@@ -84,31 +105,34 @@ def write_style_folder(
       generator: in float32.
       manifest: of `describe`.
       out: the folder.
-      formats: some of FORMATS; tflite gives float32 and float16, and each its style encoder where there is one.
+      formats: some of FORMATS, each with its style encoder where there is one.
+      precisions: some of manifest.PRECISIONS, of which each format writes those that it has; empty: TFLite float32 and
+        float16, and int8 with photos to calibrate on, ONNX float32.
+      fixed_size: H and W; with them every TFLite generator is written for this size alone, too.
       overwrite: replace a style folder that is there.
       preview: photo for preview.jpg, uint8 RGB [H, W, 3].
       preview_styles: style pictures for it, where the generator takes a code; see `draw_preview`.
-      calibration: photos, uint8 RGB [H, W, 3], a few dozen of about 256 pixels; with them an int8 TFLite file is
-        written, too. One in four is not calibrated on but checked with.
+      calibration: photos, uint8 RGB [H, W, 3], a few dozen of about 256 pixels, for int8 files. One in four is not
+        calibrated on but checked with.
 
     Raises:
-      ConfigError: unknown formats, `out` exists, or photos where no int8 file can be written.
+      ConfigError: unknown formats or precisions, a size that the generator does not take, `out` exists, or photos where
+        no int8 file can be written.
       StyleError: the manifest cannot be read again.
       ExportError: a file differs from the network, or the folder cannot be written.
     """
     out = Path(os.path.abspath(out))  # '.' has no name to put the temporary folder beside
     check_formats(formats)
     check_target(out, overwrite)
-    if calibration:
-        check_calibration(generator, formats)
+    check_precisions(precisions, formats, bool(calibration))
+    check_fits(generator, formats, bool(calibration), fixed_size)
+    order = _Order(manifest, precisions, fixed_size, calibration)
     temporary = out.with_name(f".{out.name}.partial")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         write_manifest(temporary, manifest)  # refuses what cannot be read before anything is converted
-        files = [file for format in formats for file in _WRITERS[format](generator, temporary)]
-        if calibration:
-            files.append(_write_int8(generator, temporary, calibration))
+        files = [file for format in formats for file in _WRITERS[format](generator, temporary, order)]
         manifest = replace(manifest, files=tuple(files))
         write_manifest(temporary, manifest)
         if preview is not None:
@@ -123,48 +147,72 @@ def write_style_folder(
     return manifest
 
 
-def _write_saved_model(generator: Generator, folder: Path) -> list[ModelFile]:
+@dataclass(frozen=True)
+class _Order:
+    """What is asked for besides the formats; see `write_style_folder`."""
+
+    manifest: Manifest
+    precisions: Sequence[str]
+    fixed_size: tuple[int, int] | None
+    calibration: Sequence[np.ndarray]
+
+    def precisions_of(self, format: str) -> list[str]:
+        return precisions_of(format, self.precisions, bool(self.calibration))
+
+    def photos_for(self, generator: Generator, size: tuple[int, int] | None) -> tuple[list, list]:
+        """Returns the photos to calibrate on and those to check with, as the runtime pads them or of `size`."""
+        fitted = [_fit(generator, photo, size) for photo in self.calibration]
+        check = fitted[::_CHECK_STRIDE]
+        # A file of few photos is checked with the ones that it was calibrated on.
+        return [photo for number, photo in enumerate(fitted) if number % _CHECK_STRIDE] or check, check
+
+
+def _fit(generator: Generator, photo: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    if size is None:
+        return images.pad_to_multiple(photo, generator.size_multiple, images.MINIMUM_SIDE, generator.margin)
+    rows, columns = (images.reflect_indices(*sides) for sides in zip(photo.shape, size, strict=False))
+    return photo[rows][:, columns]  # cut where it is larger
+
+
+def _write_saved_model(generator: Generator, folder: Path, order: _Order) -> list[ModelFile]:
     from animegan_tf.export.saved_model import write_saved_model
 
     write_saved_model(generator, folder / "saved_model")
     return [_checked(generator, folder / "saved_model", "saved_model")]
 
 
-def _write_tflite(generator: Generator, folder: Path) -> list[ModelFile]:
-    from animegan_tf.export.graph import encode_function, stylize_function
-    from animegan_tf.export.tflite import PRECISIONS, convert_tflite
+def _write_tflite(generator: Generator, folder: Path, order: _Order) -> list[ModelFile]:
+    from animegan_tf.export.graph import encode_function
+    from animegan_tf.export.metadata import with_metadata
+    from animegan_tf.export.tflite import convert_tflite
 
-    files = []
-    for precision in PRECISIONS:
-        path = folder / f"model_{precision}.tflite"
-        path.write_bytes(convert_tflite(stylize_function(generator, batch=1), precision))
-        files.append(_checked(generator, path, "tflite", precision))
+    sizes = [None, order.fixed_size] if order.fixed_size else [None]
+    files = [file for size in sizes for file in _write_tflite_of_size(generator, folder, order, size)]
     if generator.encodes_style:
         path = folder / "style_encoder_float32.tflite"
-        path.write_bytes(convert_tflite(encode_function(generator, batch=1)))
+        path.write_bytes(with_metadata(convert_tflite(encode_function(generator, batch=1)), order.manifest))
         files.append(_checked(generator, path, "tflite", role="style_encoder"))
     return files
 
 
-def _write_int8(generator: Generator, folder: Path, photos: Sequence[np.ndarray]) -> ModelFile:
-    from animegan_tf.export.graph import stylize_function
-    from animegan_tf.export.parity import measure_int8
+def _write_tflite_of_size(
+    generator: Generator, folder: Path, order: _Order, size: tuple[int, int] | None
+) -> list[ModelFile]:
+    from animegan_tf.export.graph import ANY_SIZE, stylize_function
+    from animegan_tf.export.metadata import with_metadata
     from animegan_tf.export.tflite import convert_tflite
 
-    # As the runtime pads them. A file of few photos is checked with the ones that it was calibrated on.
-    padded = [
-        images.pad_to_multiple(photo, generator.size_multiple, images.MINIMUM_SIDE, generator.margin)
-        for photo in photos
-    ]
-    check = padded[::_CHECK_STRIDE]
-    measured = [photo for number, photo in enumerate(padded) if number % _CHECK_STRIDE] or check
-    path = folder / "model_int8.tflite"
-    path.write_bytes(convert_tflite(stylize_function(generator, batch=1), "int8", measured))
-    largest, mean = measure_int8(generator, path, check)
-    return ModelFile(path.name, "tflite", "int8", digest(path), path.stat().st_size, largest, mean_error=mean)
+    function = stylize_function(generator, 1, size or ANY_SIZE)
+    files = []
+    for precision in order.precisions_of("tflite"):
+        measured, check = order.photos_for(generator, size) if precision == "int8" else ([], [])
+        path = folder / f"model_{precision}{f'_{size[0]}x{size[1]}' if size else ''}.tflite"
+        path.write_bytes(with_metadata(convert_tflite(function, precision, measured), order.manifest))
+        files.append(_checked(generator, path, "tflite", precision, photos=check, size=size))
+    return files
 
 
-def _write_onnx(generator: Generator, folder: Path) -> list[ModelFile]:
+def _write_onnx(generator: Generator, folder: Path, order: _Order) -> list[ModelFile]:
     with needs_extra("tf2onnx", "tf2onnx", "train", "Exporting to ONNX"):
         from animegan_tf.export.graph import encode_function, stylize_function
         from animegan_tf.export.onnx import convert_onnx
@@ -179,7 +227,7 @@ def _write_onnx(generator: Generator, folder: Path) -> list[ModelFile]:
     return files
 
 
-_WRITERS: dict[str, Callable[[Generator, Path], list[ModelFile]]] = {
+_WRITERS: dict[str, Callable[[Generator, Path, _Order], list[ModelFile]]] = {
     "saved_model": _write_saved_model,
     "tflite": _write_tflite,
     "onnx": _write_onnx,
@@ -187,16 +235,27 @@ _WRITERS: dict[str, Callable[[Generator, Path], list[ModelFile]]] = {
 
 
 def _checked(
-    generator: Generator, path: Path, format: str, precision: str = "float32", role: str = "generator"
+    generator: Generator,
+    path: Path,
+    format: str,
+    precision: str = "float32",
+    role: str = "generator",
+    photos: Sequence[np.ndarray] = (),
+    size: tuple[int, int] | None = None,
 ) -> ModelFile:
-    from animegan_tf.export.parity import measure, measure_encoder
+    from animegan_tf.export.parity import measure, measure_encoder, measure_int8, measure_mean
 
-    if role == "generator":
-        error = measure(generator, path, format, precision)
+    sizes, mean = [size] if size else [], None
+    if role == "style_encoder":
+        largest = measure_encoder(generator, path, format)
+    elif precision == "int8":
+        largest, mean = measure_int8(generator, path, photos, format)
+    elif precision == "dynamic_int8":
+        largest, mean = measure_mean(generator, path, format, sizes)
     else:
-        error = measure_encoder(generator, path, format)
-    size = sum(p.stat().st_size for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file())
-    return ModelFile(path.name, format, precision, digest(path), size, error, role)
+        largest = measure(generator, path, format, precision, sizes)
+    total = sum(p.stat().st_size for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file())
+    return ModelFile(path.name, format, precision, digest(path), total, largest, role, mean, size)
 
 
 def _write_preview(generator: Generator, folder: Path, photo: np.ndarray, styles: Sequence[np.ndarray]) -> None:

@@ -41,8 +41,8 @@ def load_backend(
       name: a key of `BACKENDS`.
       folder: the style folder that `manifest` was read from.
       manifest: says which file to load and what its SHA-256 is.
-      precision: 'float32', 'float16' (of the stored weights) or 'int8' (TFLite: the fastest, a little less exact);
-        None takes float32 where there is a choice.
+      precision: 'float32', 'float16' (of stored weights), 'dynamic_int8' (of weights and products) or 'int8' (TFLite:
+        the fastest, a little less exact); None takes float32 where there is a choice.
       threads: CPU threads; None takes all. TensorFlow's are set for the whole process, so 'saved_model' ignores it.
       role: 'generator', for `run` and `run_pixels`, or 'style_encoder', for `encode`.
 

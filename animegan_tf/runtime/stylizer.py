@@ -113,8 +113,8 @@ class Stylizer:
         Args:
           style: name of a shipped style (see `list_styles`), or a folder that export wrote.
           backend: 'tflite', 'onnx' or 'saved_model'; 'auto' is the fastest of them here, see `choice.fastest_backend`.
-          precision: 'float32', 'float16' (of the stored weights) or 'int8' (TFLite: the fastest, a little less
-            exact); None takes float32 where there is a choice.
+          precision: 'float32', 'float16' (of the stored weights), 'dynamic_int8' (of weights and products) or 'int8'
+            (TFLite: the fastest, a little less exact); None takes float32 where there is a choice.
           threads: CPU threads, None for all; 'saved_model' ignores it.
 
         Raises:

@@ -60,11 +60,12 @@ def _assert_all_files_equal(out, generator, sizes) -> None:
 @pytest.mark.parametrize("system", sorted(GENERATORS))
 def test_every_generator_becomes_an_equal_tflite_file(tmp_path, system, new_generator, monkeypatch):
     monkeypatch.setattr(parity, "SIZES", ((64, 64), (32, 96)))
-    monkeypatch.setattr("animegan_tf.export.tflite.PRECISIONS", ("float32",))
     generator = new_generator(system, classes=len(CLASSES))
     classes = CLASSES if "label" in generator.inputs_shape else ()
     manifest = describe(generator, name="x", system=system, recipe="", licence="", credits="", classes=classes)
-    manifest = write_style_folder(generator, manifest, out=tmp_path / "out", formats=("tflite",))
+    manifest = write_style_folder(
+        generator, manifest, out=tmp_path / "out", formats=("tflite",), precisions=("float32",)
+    )
     assert [(f.format, f.precision, f.role) for f in manifest.files] == [
         file for file in _files(generator) if file[:2] == ("tflite", "float32")
     ]

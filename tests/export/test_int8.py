@@ -338,7 +338,7 @@ def test_a_run_with_photos_to_calibrate_on_has_an_int8_file(photo_dir, tmp_path,
     assert [file.path for file in manifest.files] == [
         f"model_{precision}.tflite" for precision in ("float32", "float16", "int8")
     ]
-    with pytest.raises(ConfigError, match="--calibration_dir is for int8 TFLite files: add tflite to --formats"):
+    with pytest.raises(ConfigError, match="--calibration_dir is for int8 files: add tflite to --formats"):
         export_run(ExportOptions(out=str(tmp_path / "other"), **options | {"formats": ("onnx",)}))
     write_run(tmp_path / "label", "conditional", 4, ("ink", "oil"))
     with pytest.raises(ConfigError, match="int8 is for generators that take a photo alone; this one takes label"):

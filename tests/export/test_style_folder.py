@@ -229,9 +229,11 @@ def test_tflite_inputs_and_outputs_have_their_names(code_toy):
     interpreter = Interpreter(str(code_toy[0] / "model_float16.tflite"))
     inputs = {detail["name"]: detail["shape_signature"].tolist() for detail in interpreter.get_input_details()}
     assert inputs == {"image": [1, -1, -1, 3], "code": [1, 5], "noise": [1, 3]}
-    signature = interpreter.get_signature_list()["serving_default"]
+    signature = interpreter.get_signature_list()["stylize"]
     assert set(signature["inputs"]) == set(inputs) and signature["outputs"] == ["stylized"]
-    assert Interpreter(str(code_toy[0] / "style_encoder_float32.tflite")).get_output_details()[0]["name"] == "code"
+    encoder = Interpreter(str(code_toy[0] / "style_encoder_float32.tflite"))
+    assert encoder.get_output_details()[0]["name"] == "code"
+    assert encoder.get_signature_list() == {"encode": {"inputs": ["image"], "outputs": ["code"]}}
 
 
 def test_a_batch_has_a_style_for_each_picture(label_toy):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from animegan_tf.errors import ConfigError
 from animegan_tf.manifest import PRECISIONS
 
-_KNOWN = {"tflite": PRECISIONS, "onnx": ("float32",)}
+_KNOWN = {"tflite": PRECISIONS, "onnx": ("float32", "float16", "int8")}
 # What is written where nothing is asked for; int8 of TFLite besides where there are photos to calibrate on.
 _USUAL = {"tflite": ("float32", "float16"), "onnx": ("float32",)}
 

@@ -217,9 +217,12 @@ def _write_onnx(generator: Generator, folder: Path, order: _Order) -> list[Model
         from animegan_tf.export.graph import encode_function, stylize_function
         from animegan_tf.export.onnx import convert_onnx
 
-    path = folder / "model.onnx"
-    path.write_bytes(convert_onnx(stylize_function(generator)))
-    files = [_checked(generator, path, "onnx")]
+    files = []
+    for precision in order.precisions_of("onnx"):
+        measured, check = order.photos_for(generator, None) if precision == "int8" else ([], [])
+        path = folder / ("model.onnx" if precision == "float32" else f"model_{precision}.onnx")
+        path.write_bytes(convert_onnx(stylize_function(generator), precision, measured))
+        files.append(_checked(generator, path, "onnx", precision, photos=check))
     if generator.encodes_style:
         path = folder / "style_encoder.onnx"
         path.write_bytes(convert_onnx(encode_function(generator)))

@@ -101,7 +101,7 @@ USAGE = [
     ("image a.jpg --strength 1.5", "1.5 is not in the range 0<=x<=1"),
     ("image a.jpg --max-side 0", "0 is not in the range x>=1"),
     ("image a.jpg --max-pixels 0", "0.0 is not in the range x>0"),
-    ("image a.jpg --precision int4", "'int4' is not one of 'float32', 'float16', 'int8'"),
+    ("image a.jpg --precision int4", "'int4' is not one of 'float32', 'float16', 'dynamic_int8', 'int8'"),
     ("image a.jpg --backend torch", "'torch' is not one of 'tflite', 'onnx', 'saved_model', 'auto'"),
     ("image a.jpg --tile 0", "'0' is not auto, off or a whole number of pixels."),
     ("image a.jpg --tile 1.5", "'1.5' is not auto, off or a whole number of pixels."),

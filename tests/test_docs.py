@@ -51,7 +51,7 @@ def _check(command: str) -> None:
         prepare = {TrainConfig: with_recipe, NewStyleOptions: with_changes}.get(kind, list)
         parse_flags(kind, prepare(arguments))
     else:
-        assert program in ("pip", "git", "cd", "docker", "curl"), command
+        assert program in ("pip", "git", "cd", "docker", "curl", "trtexec"), command
 
 
 def _load_tool(name: str):

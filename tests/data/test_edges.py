@@ -155,7 +155,7 @@ def test_progress_is_shown_on_stderr(tmp_path, capsys):
     [
         (lambda folder: None, "does not exist."),
         (lambda folder: folder.write_text("x"), "is not a folder."),
-        (lambda folder: folder.mkdir(), "holds no picture (jpg, jpeg, png, webp, gif)."),
+        (lambda folder: folder.mkdir(), "holds no picture (jpg, jpeg, png, webp, gif, tif, tiff)."),
     ],
 )
 def test_a_folder_without_pictures_is_named_with_its_flag(tmp_path, make, message):

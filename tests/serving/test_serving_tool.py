@@ -61,7 +61,7 @@ def test_a_folder_goes_through_and_a_broken_file_is_one_sentence(rest, styles, h
     assert {str(Path(line).relative_to(out)) for line in result.stdout.splitlines()} == written
     assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == written
     broken, summary, last = result.stderr.splitlines()
-    assert broken == f"{holiday}/broken.jpg: not a picture that can be read (jpg, png, webp, gif)."
+    assert broken == f"{holiday}/broken.jpg: not a picture that can be read (jpg, png, webp, gif, tif)."
     assert re.fullmatch(
         r"4 pictures, 1 failed, 0 requests sent again; [\d.]+ pictures/s; "
         r"a request took p50 \d+ ms, p90 \d+ ms, p99 \d+ ms",

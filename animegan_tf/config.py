@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from animegan_tf.errors import ConfigError, UnknownNameError
-from animegan_tf.options import check_bounds, given_flag, numbers, option, parse_flags
+from animegan_tf.options import check_bounds, given_flag, numbers, option, parse_flags, whole_numbers
 
 RECIPE_GROUPS = ("data", "models", "losses", "optimisation", "schedule")
 
@@ -65,6 +65,9 @@ class TrainConfig:
     discriminator_width: int = option(0, "channels of its first layer; 0: as published", "models", low=0, high=512)
     discriminator_crop: int = option(
         0, "side of the middle of each picture that the discriminator sees, in px; 0: all of it", "models", low=0
+    )
+    expanded: tuple[str, ...] = option(
+        (), "channels inside each inverted residual of fast and mobile, see tools/prune.py; empty: all", "models"
     )
     upsampling: str = option("resize", "decoder of the mobile generator", "models", choices=("resize", "transpose"))
     attention_norm: str = option(
@@ -248,7 +251,7 @@ class TrainConfig:
         if before > self.epochs:
             names = "--discriminator_pretrain_epochs and " * bool(self.discriminator_pretrain_epochs)
             raise ConfigError(f"{names}--pretrain_epochs={before} must not be above --epochs={self.epochs}.")
-        if self.frozen_norm_epochs and learning < 1:
+        if self.frozen_norm_epochs and learning < 1 and not self.expanded:  # a pruned network has its statistics
             raise ConfigError(
                 f"--frozen_norm_epochs={self.frozen_norm_epochs} must leave epochs to learn statistics in."
             )
@@ -307,8 +310,8 @@ class TrainConfig:
             raise ConfigError(
                 f"--gram_layer_weights has {len(self.gram_layer_weights)} weights for {len(self.style_layers)} layers."
             )
-        denoise = numbers("revision_denoise", self.revision_denoise, low=1)
-        if len(denoise) != 4 or any(number != int(number) for number in denoise):
+        whole_numbers("expanded", self.expanded, low=1)
+        if len(whole_numbers("revision_denoise", self.revision_denoise, low=1)) != 4:
             raise ConfigError(
                 "--revision_denoise needs four whole numbers: strength, colour strength, template, search."
             )
@@ -327,7 +330,7 @@ class TrainConfig:
     @property
     def denoise(self) -> tuple[int, int, int, int]:
         """--revision_denoise as numbers."""
-        strength, color_strength, template, search = (int(float(text)) for text in self.revision_denoise)
+        strength, color_strength, template, search = whole_numbers("revision_denoise", self.revision_denoise, low=1)
         return strength, color_strength, template, search
 
     @property
@@ -345,6 +348,7 @@ class TrainConfig:
         """What networks may ask for besides their width; see models.build_generator."""
         return {
             "classes": max(1, len(self.classes)),
+            "expanded": whole_numbers("expanded", self.expanded, low=1),
             "upsampling": self.upsampling,
             "attention_norm": self.attention_norm,
         }

@@ -202,3 +202,11 @@ def numbers(name: str, texts: tuple[str, ...], low: float) -> tuple[float, ...]:
     if any(not number >= low for number in found):
         raise ConfigError(f"--{name}={','.join(texts)}: numbers must be {low:g} or more.")
     return found
+
+
+def whole_numbers(name: str, texts: tuple[str, ...], low: int) -> tuple[int, ...]:
+    """Returns the values of --name, a list of whole numbers. Raises ConfigError as `numbers`, and for fractions."""
+    found = numbers(name, texts, low)
+    if not all(number.is_integer() for number in found):
+        raise ConfigError(f"--{name}={','.join(texts)} must be whole numbers.")
+    return tuple(int(number) for number in found)

@@ -8,12 +8,13 @@ Source: Sandler et al. 2018, MobileNetV2 (inverted residuals); Woo et al. 2018, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import keras
 from keras import layers, ops
 
-from animegan_tf.errors import UnknownNameError
+from animegan_tf.errors import ConfigError, UnknownNameError
 from animegan_tf.models.layers import ConvBlock, SpectralConv2D, chain, upsample_bilinear_tf1
 from animegan_tf.models.network import Generator, Network
 
@@ -81,41 +82,74 @@ def _largest(x, training: bool):
 
 @keras.saving.register_keras_serializable(package="animegan_tf", name="MobileInvertedResidual")
 class InvertedResidual(layers.Layer):
-    """x + [1x1 to twice the channels, depthwise 3x3, 1x1 back]: [B, H, W, C] -> the same, ReLU6 and batch norm.
+    """x + [1x1 to `expanded` channels, depthwise 3x3, 1x1 back]: [B, H, W, C] -> the same, ReLU6 and batch norm.
 
     Args:
       attention: the branch ends in a spatial attention module, before the sum.
+      expanded: channels inside the branch; 0: 2 C.
+
+    watch: None, or called with the channels inside of every picture, [B, H, W, expanded], before they are projected.
     """
 
-    def __init__(self, attention: bool = False, **kwargs):
+    def __init__(self, attention: bool = False, expanded: int = 0, **kwargs):
         super().__init__(**kwargs)
-        self.attention = attention
+        self.attention, self.expanded = attention, expanded
+        self.watch: Callable | None = None
 
     def build(self, input_shape):
         channels = input_shape[-1]
         depthwise = layers.DepthwiseConv2D(3, padding="same", use_bias=False, depthwise_initializer="he_normal")
-        self.expand = _conv_norm(2 * channels, 1)
+        self.expand = _conv_norm(self.expanded or 2 * channels, 1)
         self.depthwise = [depthwise, *_norm()]
         self.project = _conv_norm(channels, 1, activate=False)
         self.attend = [SpatialAttention()] if self.attention else []
-        _build(self._branch, input_shape)
-
-    @property
-    def _branch(self) -> list[layers.Layer]:
-        return [*self.expand, *self.depthwise, *self.project, *self.attend]
+        _build([*self.expand, *self.depthwise, *self.project, *self.attend], input_shape)
 
     def call(self, x):
-        return x + chain(x, self._branch)
+        inside = chain(x, [*self.expand, *self.depthwise])
+        if self.watch is not None:
+            self.watch(inside)
+        return x + chain(inside, [*self.project, *self.attend])
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "attention": self.attention}
+        return {**super().get_config(), "attention": self.attention, "expanded": self.expanded}
+
+
+class ResidualGenerator(Generator):
+    """A generator with inverted residuals, whose inner channels can be pruned; see compression/prune.py.
+
+    Args:
+      expanded: channels inside each inverted residual, in order; (): twice those around it.
+    """
+
+    takes: ClassVar[tuple[str, ...]] = ("expanded",)
+    block_count: ClassVar[int]
+    attention: ClassVar[bool] = False
+
+    def __init__(self, width: int = 0, *, expanded: Sequence[int] = (), **kwargs):
+        super().__init__(width, **kwargs)
+        self.expanded = tuple(expanded)
+        if self.expanded and len(self.expanded) != self.block_count:
+            raise ConfigError(
+                f"--expanded={','.join(map(str, self.expanded))} has {len(self.expanded)} numbers of channels, "
+                f"and this generator has {self.block_count} inverted residuals."
+            )
+
+    @property
+    def blocks(self) -> list[InvertedResidual]:
+        """The inverted residuals in the order of `expanded`."""
+        return [layer for layer in self.layers if isinstance(layer, InvertedResidual)]
+
+    def _make_blocks(self) -> list[InvertedResidual]:
+        inner = self.expanded or (0,) * self.block_count
+        return [InvertedResidual(self.attention, channels) for channels in inner]
 
 
 @keras.saving.register_keras_serializable(package="animegan_tf")
-class FastGenerator(Generator):
+class FastGenerator(ResidualGenerator):
     """274 thousand parameters and 0.57 GMAC at 256x256 at width 24. See `Generator` for input and output.
 
     Ours. A U-Net from half to an eighth of the resolution, on 2x2 blocks of pixels as channels. The blocks themselves
@@ -130,17 +164,18 @@ class FastGenerator(Generator):
     size_multiple = 8
     margin = 32
     receptive_radius = 73
+    block_count = 8
 
     def __init__(self, width: int = 0, **kwargs):
         super().__init__(width, **kwargs)
-        w = self.width
+        w, blocks = self.width, self._make_blocks()
         self.stem = _conv_norm(w)
         self.to_quarter = _conv_norm(2 * w, strides=2)
-        self.quarter = [InvertedResidual() for _ in range(2)]
+        self.quarter = blocks[:2]
         self.to_eighth = _conv_norm(4 * w, strides=2)
-        self.eighth = [InvertedResidual() for _ in range(4)]
+        self.eighth = blocks[2:6]
         self.from_eighth = _conv_norm(2 * w, 1, activate=False)
-        self.quarter_up = [InvertedResidual() for _ in range(2)]
+        self.quarter_up = blocks[6:]
         self.from_quarter = _conv_norm(w, 1, activate=False)
         self.refine = _conv_norm(2 * w // 3, bound=1.0)
         self.to_rgb = layers.Conv2D(4 * 3, 3, padding="same", kernel_initializer=_photo_and_equal_subpixels)
@@ -183,7 +218,7 @@ _UPSAMPLING: dict[str, Callable[[int], list[Callable]]] = {"resize": _resize_con
 
 
 @keras.saving.register_keras_serializable(package="animegan_tf")
-class MobileGenerator(Generator):
+class MobileGenerator(ResidualGenerator):
     """602,005 parameters and 4.8 GMAC at 256x256 at width w = 32. See `Generator` for input and output.
 
     Encoder of three 3x3 convolutions to w (H), 2w (H/2) and 4w (H/4); six inverted residuals with spatial attention;
@@ -205,7 +240,9 @@ class MobileGenerator(Generator):
     size_multiple = 4
     margin = 48
     receptive_radius = 110
-    takes = ("upsampling",)
+    takes = ("upsampling", "expanded")
+    block_count = 6
+    attention = True
 
     def __init__(self, width: int = 0, *, upsampling: str = "resize", **kwargs):
         super().__init__(width, **kwargs)
@@ -214,7 +251,7 @@ class MobileGenerator(Generator):
         self.upsampling = upsampling
         w, up = self.width, _UPSAMPLING[upsampling]
         self.encoder = [*_conv_norm(w), *_conv_norm(2 * w, strides=2), *_conv_norm(4 * w, strides=2)]
-        self.middle = [InvertedResidual(attention=True) for _ in range(6)]
+        self.middle = self._make_blocks()
         self.decoder = [*up(2 * w), *up(w)]
         self.to_rgb = layers.Conv2D(3, 3, padding="same")
 

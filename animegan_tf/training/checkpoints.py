@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from animegan_tf.errors import CheckpointError, TrainingError
+from animegan_tf.models import Generator
 from animegan_tf.training.trainer import Trainer
 
 WEIGHTS_NAME = "generator.weights.h5"
 _STATE_NAME = "state.npz"
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 def list_checkpoints(run_dir: Path) -> list[Path]:
@@ -39,19 +41,32 @@ def save_checkpoint(trainer: Trainer, run_dir: Path, keep: int) -> Path:
     bad = next((name for name, value in arrays.items() if not np.isfinite(value).all()), None)
     if bad:
         raise TrainingError(f"Step {step}: {bad} holds NaN or infinity; {last_good(run_dir)}")
-    target = run_dir / "checkpoints" / f"step-{step:08d}"
+    target = write_checkpoint(arrays, trainer.best_generator, run_dir)
+    for old in list_checkpoints(run_dir)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def write_checkpoint(arrays: dict[str, np.ndarray], generator: Generator, run_dir: Path) -> Path:
+    """Writes the checkpoint of a trainer's state and the generator to export; returns its folder.
+
+    Args:
+      arrays: of all variables, by the names of `Trainer.state`; arrays["step"] names the folder.
+
+    Raises:
+      CheckpointError: the folder cannot be written to.
+    """
+    target = run_dir / "checkpoints" / f"step-{int(arrays['step']):08d}"
     temporary = target.with_name(f".{target.name}.partial")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         np.savez(temporary / _STATE_NAME, **arrays)  # type: ignore[arg-type]  # names are never savez's own
-        trainer.best_generator.save_weights(temporary / WEIGHTS_NAME)
+        generator.save_weights(temporary / WEIGHTS_NAME)
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
     except OSError as error:
         raise CheckpointError(f"Cannot write the checkpoint {target}: {error.strerror or error}.") from None
-    for old in list_checkpoints(run_dir)[:-keep]:
-        shutil.rmtree(old)
     return target
 
 
@@ -65,7 +80,7 @@ def restore_newest(trainer: Trainer, run_dir: Path) -> tuple[int, list[str]]:
     for folder in reversed(list_checkpoints(run_dir)):
         try:
             arrays = _read(folder)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             # Out of the way, or it would count as newer than all that follow from here.
             folder.rename(folder.with_name(f"{folder.name}.damaged"))
             problems.append(f"{folder} is damaged ({error}): renamed to {folder.name}.damaged and passed over.")
@@ -75,6 +90,21 @@ def restore_newest(trainer: Trainer, run_dir: Path) -> tuple[int, list[str]]:
     raise CheckpointError(
         f"--run_dir={run_dir} holds no readable checkpoint to resume from. {' '.join(problems)}".strip()
     )
+
+
+def read_newest(run_dir: Path) -> tuple[Path, dict[str, np.ndarray]]:
+    """Returns the newest checkpoint's folder and its arrays, by the names of `Trainer.state`.
+
+    Raises:
+      CheckpointError: there is none, or it is damaged.
+    """
+    found = list_checkpoints(run_dir)
+    if not found:
+        raise CheckpointError(f"--run_dir={run_dir} holds no checkpoint.")
+    try:
+        return found[-1], _read(found[-1])
+    except _DAMAGE as error:
+        raise CheckpointError(f"{found[-1]} is damaged ({error}).") from None
 
 
 def last_good(run_dir: Path) -> str:

@@ -75,12 +75,17 @@ def next_run_dir(root: Path, recipe: str) -> Path:
     return root / f"{max(taken, default=-1) + 1:05d}-{recipe}"
 
 
-def write_recipe(config: TrainConfig, run_dir: Path) -> None:
-    """Writes run_dir/recipe.flags, paths made absolute, so that it re-runs from anywhere."""
+def write_recipe(config: TrainConfig, run_dir: Path, origin: str = "") -> None:
+    """Writes run_dir/recipe.flags, paths made absolute, so that it re-runs from anywhere.
+
+    Args:
+      origin: in place of the command that runs it again, for a run that does not start from random weights.
+    """
     absolute: dict[str, Any] = {name: _absolute(getattr(config, name)) for name in _PATHS}
     path, further = run_dir / RECIPE_NAME, _further_names(config)
     program = "python tools/distill.py" if further else "animegan-train"
-    header = f"The recipe of this run. Again: {program} --flagfile={path.absolute()} --run_dir=ANOTHER"
+    again = f"Again: {program} --flagfile={path.absolute()} --run_dir=ANOTHER"
+    header = f"The recipe of this run. {origin or again}"
     started = replace(config, **absolute, run_dir=str(run_dir.absolute()), resume=False, max_steps=0)
     text = to_flagfile(started, header)
     if further:  # export reads the recipe, too, and knows TrainConfig alone

@@ -208,9 +208,9 @@ def size_of(generator: ResidualGenerator) -> Size:
 
 
 def _kernel(part: Sequence) -> np.ndarray:
-    """Returns the kernel of [convolution, norm, ...] as a matrix: [in, out]; of a depthwise one [9, channels]."""
+    """Returns the kernel of [convolution, norm, ...]: [in, out] of a 1x1 one, [9, channels] of a depthwise one."""
     kernel = part[0].kernel.numpy().astype(np.float64)
-    return kernel.reshape(-1, kernel.shape[2] if kernel.shape[3] == 1 else kernel.shape[3])
+    return kernel.reshape(kernel.shape[2:] if len(kernel) == 1 else (-1, kernel.shape[2]))
 
 
 def _scale(norm) -> np.ndarray:

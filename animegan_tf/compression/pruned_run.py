@@ -34,7 +34,7 @@ class PruneOptions:
     out: str = option("", "run folder to write", "prune")
     ratio: float = option(0.0, "share of the generator's parameters that goes, at least", "prune", low=0, high=0.99)
     threshold: float = option(
-        0.0, "in place of --ratio: channels go that are less important, as a share of all in their block", "prune",
+        0.0, "in place of --ratio: channels go whose share of their block's importance (L2 norm) is less", "prune",
         low=0, high=1,
     )  # fmt: skip
     importance: str = option(
@@ -80,13 +80,15 @@ def prune_run(options: PruneOptions) -> Pruned:
         raise ConfigError(f"--out={out} exists: choose another folder.")
     config = _read_recipe(Path(options.run_dir))
     load_tensorflow("Pruning")
+    from animegan_tf.models.mobile import ResidualGenerator
     from animegan_tf.training.checkpoints import read_newest
 
-    photos = read_photos(Path(options.photo_dir or config.photo_dir))
-    folder, state = read_newest(Path(options.run_dir))
     generator = _build(config)
+    if not isinstance(generator, ResidualGenerator):
+        raise ConfigError(f"--run_dir={options.run_dir} is of {config.generator}: pruning is for fast and mobile.")
+    folder, state = read_newest(Path(options.run_dir))
     _load(generator, state, folder)
-    responses = measure_responses(generator, photos)
+    responses = measure_responses(generator, read_photos(Path(options.photo_dir or config.photo_dir)))
     kept = choose(
         generator,
         responses,
@@ -130,17 +132,13 @@ def _read_recipe(run_dir: Path) -> TrainConfig:
     return parse_flags(DistillConfig if taught else TrainConfig, [f"--flagfile={path}"])
 
 
-def _build(config: TrainConfig) -> ResidualGenerator:
+def _build(config: TrainConfig):
     import keras
 
     from animegan_tf.models import build_generator
-    from animegan_tf.models.mobile import ResidualGenerator
 
     keras.mixed_precision.set_global_policy("float32")
-    generator = build_generator(config.generator, config.generator_width, **config.network_settings)
-    if not isinstance(generator, ResidualGenerator):
-        raise ConfigError(f"--run_dir is a run of {config.generator}: pruning is for fast and mobile.")
-    return generator
+    return build_generator(config.generator, config.generator_width, **config.network_settings)
 
 
 def _load(generator: ResidualGenerator, state: dict[str, np.ndarray], folder: Path) -> None:

@@ -10,7 +10,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from animegan_tf.errors import ExportError
 from animegan_tf.models import Generator
-from animegan_tf.models.layers import means_by_axis
+from animegan_tf.models.portable import portable
 
 Function: TypeAlias = Any  # tf.types.experimental.PolymorphicFunction
 Size: TypeAlias = tuple[int | None, int | None]
@@ -49,7 +49,7 @@ def frozen_function(function: Function):
 
     Converting a function that still holds Keras variables can give a file that outputs NaN without any error.
     """
-    with means_by_axis():
+    with portable():
         return convert_variables_to_constants_v2(function.get_concrete_function())
 
 

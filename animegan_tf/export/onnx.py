@@ -13,7 +13,7 @@ import tf2onnx
 from animegan_tf.export.graph import Function, check_inputs_kept
 from animegan_tf.export.onnx_float16 import to_float16
 from animegan_tf.export.onnx_int8 import quantize_onnx
-from animegan_tf.models.layers import means_by_axis
+from animegan_tf.models.portable import portable
 
 OPSET = 17
 _AXES = ("batch", "height", "width", "channels")
@@ -30,7 +30,7 @@ def convert_onnx(function: Function, precision: str = "float32", photos: Sequenc
     Raises:
       ExportError: an input was dropped, or an int8 file cannot be made.
     """
-    with means_by_axis():
+    with portable():
         model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     check_inputs_kept(function, [value.name for value in model.graph.input], "ONNX")
     shapes = {spec.name: spec.shape for spec in function.input_signature}

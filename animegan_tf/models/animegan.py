@@ -8,14 +8,7 @@ from __future__ import annotations
 import keras
 from keras import initializers, layers, ops
 
-from animegan_tf.models.layers import (
-    ConvBlock,
-    InstanceNorm,
-    PaddedConv2D,
-    chain,
-    downsample_tf1,
-    upsample_bilinear_tf1,
-)
+from animegan_tf.models.layers import ConvBlock, InstanceNorm, PaddedConv2D, chain, downsample_tf1
 from animegan_tf.models.network import Generator
 
 
@@ -25,12 +18,15 @@ def _conv(filters: int, kernel_size: int = 3) -> ConvBlock:
 
 @keras.saving.register_keras_serializable(package="animegan_tf")
 class SeparableBlock(layers.Layer):
-    """Depthwise 3x3, pointwise 1x1, instance norm (epsilon 1e-6), LeakyReLU; strides 2 pads bottom and right."""
+    """Depthwise 3x3, pointwise 1x1, instance norm (epsilon 1e-6), LeakyReLU; strides 2 pads bottom and right.
 
-    def __init__(self, filters: int, strides: int = 1, **kwargs):
+    With `upsample` the input is doubled first.
+    """
+
+    def __init__(self, filters: int, strides: int = 1, upsample: bool = False, **kwargs):
         super().__init__(**kwargs)
-        self.filters, self.strides = filters, strides
-        self.depthwise = PaddedConv2D(0, 3, strides, padding="same" if strides == 1 else "end")
+        self.filters, self.strides, self.upsample = filters, strides, upsample
+        self.depthwise = PaddedConv2D(0, 3, strides, padding="same" if strides == 1 else "end", upsample=upsample)
         self.pointwise = ConvBlock(PaddedConv2D(filters, 1), InstanceNorm(epsilon=1e-6))
 
     def build(self, input_shape):
@@ -41,7 +37,7 @@ class SeparableBlock(layers.Layer):
         return self.pointwise(self.depthwise(x))
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "strides": self.strides}
+        return {**super().get_config(), "filters": self.filters, "strides": self.strides, "upsample": self.upsample}
 
 
 @keras.saving.register_keras_serializable(package="animegan_tf", name="AnimeGANInvertedResidual")
@@ -83,16 +79,14 @@ class AnimeGANGenerator(Generator):
         self.b2 = [_conv(2 * w), SeparableBlock(2 * w)]
         self.b2_down = [SeparableBlock(4 * w, strides=2), SeparableBlock(4 * w)]
         self.middle = [_conv(4 * w), *(InvertedResidual() for _ in range(8)), _conv(4 * w)]
-        self.u2 = [SeparableBlock(2 * w), SeparableBlock(2 * w), _conv(2 * w)]
-        self.u1 = [SeparableBlock(2 * w), _conv(w), _conv(w)]
+        self.u2 = [SeparableBlock(2 * w, upsample=True), SeparableBlock(2 * w), _conv(2 * w)]
+        self.u1 = [SeparableBlock(2 * w, upsample=True), _conv(w), _conv(w)]
         self.to_rgb = PaddedConv2D(3, 1)
 
     def call(self, photo):
         x = _down(chain(photo, self.b1), self.b1_down)
         x = _down(chain(x, self.b2), self.b2_down)
-        x = chain(x, self.middle)
-        x = chain(upsample_bilinear_tf1(x), self.u2)
-        x = chain(upsample_bilinear_tf1(x), self.u1)
+        x = chain(x, [*self.middle, *self.u2, *self.u1])
         return ops.tanh(ops.cast(self.to_rgb(x), "float32"))
 
 

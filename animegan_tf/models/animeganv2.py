@@ -8,7 +8,7 @@ from __future__ import annotations
 import keras
 from keras import initializers, layers, ops
 
-from animegan_tf.models.layers import ConvBlock, LayerNorm, PaddedConv2D, chain, upsample_bilinear_tf1
+from animegan_tf.models.layers import ConvBlock, LayerNorm, PaddedConv2D, chain
 from animegan_tf.models.network import Generator
 
 
@@ -17,10 +17,13 @@ def fan_in() -> initializers.Initializer:
     return initializers.VarianceScaling(scale=2.0, mode="fan_in", distribution="truncated_normal")
 
 
-def conv_block(filters: int, kernel_size: int = 3, strides: int = 1) -> ConvBlock:
-    """Returns convolution, layer norm over H, W, C, LeakyReLU: [B, H, W, C] -> [B, H/strides, W/strides, filters]."""
+def conv_block(filters: int, kernel_size: int = 3, strides: int = 1, *, upsample: bool = False) -> ConvBlock:
+    """Returns convolution, layer norm over H, W, C, LeakyReLU: [B, H, W, C] -> [B, H/strides, W/strides, filters].
+
+    With `upsample` the input is doubled first.
+    """
     padding = "same" if strides == 1 else "end"
-    conv = PaddedConv2D(filters, kernel_size, strides, padding=padding, initializer=fan_in())
+    conv = PaddedConv2D(filters, kernel_size, strides, padding=padding, upsample=upsample, initializer=fan_in())
     return ConvBlock(conv, LayerNorm())
 
 
@@ -66,14 +69,12 @@ class AnimeGANv2Generator(Generator):
         self.a = [conv_block(w, 7), conv_block(2 * w, strides=2), conv_block(2 * w)]
         self.b = [conv_block(4 * w, strides=2), conv_block(4 * w)]
         self.c = [conv_block(4 * w), *(InvertedResidual(8 * w) for _ in range(4)), conv_block(4 * w)]
-        self.d = [conv_block(4 * w), conv_block(4 * w)]
-        self.e = [conv_block(2 * w), conv_block(2 * w), conv_block(w, 7)]
+        self.d = [conv_block(4 * w, upsample=True), conv_block(4 * w)]
+        self.e = [conv_block(2 * w, upsample=True), conv_block(2 * w), conv_block(w, 7)]
         self.to_rgb = PaddedConv2D(3, 1, initializer=fan_in())
 
     def call(self, photo):
-        x = chain(photo, [*self.a, *self.b, *self.c])
-        x = chain(upsample_bilinear_tf1(x), self.d)
-        x = chain(upsample_bilinear_tf1(x), self.e)
+        x = chain(photo, [*self.a, *self.b, *self.c, *self.d, *self.e])
         return ops.tanh(ops.cast(self.to_rgb(x), "float32"))
 
 
@@ -111,9 +112,9 @@ class AnimeGANv2LiteGenerator(Generator):
         self.down2 = [conv_block(2 * w, strides=2), conv_block(4 * w)]
         self.down3 = [conv_block(2 * w, strides=2), conv_block(4 * w)]
         self.middle = [Bottleneck() for _ in range(4)]
-        self.up2 = [conv_block(4 * w), conv_block(2 * w)]
-        self.up1 = [conv_block(2 * w), conv_block(w)]
-        self.up0 = [conv_block(w), conv_block(w, 7)]
+        self.up2 = [conv_block(4 * w, upsample=True), conv_block(2 * w)]
+        self.up1 = [conv_block(2 * w, upsample=True), conv_block(w)]
+        self.up0 = [conv_block(w, upsample=True), conv_block(w, 7)]
         self.to_rgb = PaddedConv2D(3, 1, initializer=fan_in())
 
     def call(self, photo):
@@ -122,5 +123,5 @@ class AnimeGANv2LiteGenerator(Generator):
         x2 = chain(x1, self.down2)
         x = chain(chain(x2, self.down3), self.middle)
         for skip, (first, second) in ((x2, self.up2), (x1, self.up1), (x0, self.up0)):
-            x = second(first(upsample_bilinear_tf1(x)) + skip)
+            x = second(first(x) + skip)
         return ops.tanh(ops.cast(self.to_rgb(x), "float32"))

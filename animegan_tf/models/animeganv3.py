@@ -6,6 +6,8 @@ from the published code (net/generator.py, net/discriminator.py, tools/ops.py).
 
 from __future__ import annotations
 
+import functools
+
 import keras
 from keras import layers, ops
 
@@ -17,9 +19,10 @@ from animegan_tf.models.layers import (
     chain,
     leaky_relu,
     spatial_mean,
-    upsample_bilinear_tf1,
+    spatial_softmax,
 )
 from animegan_tf.models.network import Generator, Network
+from animegan_tf.models.portable import is_portable
 
 ATTENTION_NORMS = ("batch", "published")
 _XAVIER = "glorot_uniform"
@@ -49,9 +52,13 @@ class LADE(layers.Layer):
 
     def call(self, x, training=False):
         # ConvBlock passes no `training`: Keras hands on that of the surrounding call.
-        target = self.conv(x, training=training) if self.spectral else self.conv(x)
-        centred, _, variance = self._moments(x)
-        _, target_mean, target_variance = self._moments(target)
+        convolve = functools.partial(self.conv, training=training) if self.spectral else self.conv
+        centred, mean, variance = self._moments(x)
+        if is_portable():
+            # The convolution has no bias: it takes the mean to the mean, and what is centred to what is centred.
+            target_mean, target_variance = convolve(mean), spatial_mean(ops.square(convolve(centred)))
+        else:
+            _, target_mean, target_variance = self._moments(convolve(x))
         scale = ops.sqrt(target_variance + self.epsilon) * ops.rsqrt(variance + self.epsilon)
         return ops.cast(centred * scale + target_mean, x.dtype)
 
@@ -60,7 +67,8 @@ class LADE(layers.Layer):
         x = ops.cast(x, "float32")
         mean = spatial_mean(x)
         centred = x - mean
-        return centred, mean, spatial_mean(ops.square(centred))
+        # Not `ops.square`, see `layers._MomentsNorm`.
+        return centred, mean, spatial_mean(centred * centred)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -101,13 +109,12 @@ class ExternalAttention(layers.Layer):
             layer.build(input_shape)
 
     def call(self, x, training=False):
-        batch, height, width, channels = ops.shape(x)
-        positions = ops.reshape(self.query(x), (batch, height * width, channels))
-        memory = ops.cast(self.memory, positions.dtype)
-        attention = ops.softmax(ops.cast(ops.matmul(positions, memory), "float32"), axis=1)
-        attention = attention / (1e-9 + ops.sum(attention, axis=2, keepdims=True))
-        y = ops.matmul(ops.cast(attention, memory.dtype), ops.transpose(memory))
-        y = self.project(ops.reshape(y, (batch, height, width, channels)))
+        # Products with the memory as 1x1 convolutions: no shape is needed.
+        memory = ops.cast(self.memory, self.compute_dtype)[None, None]
+        attention = spatial_softmax(ops.cast(ops.conv(self.query(x), memory), "float32"))
+        attention = attention / (1e-9 + ops.sum(attention, axis=-1, keepdims=True))
+        y = ops.conv(ops.cast(attention, memory.dtype), ops.transpose(memory, (0, 1, 3, 2)))
+        y = self.project(y)
         if training or self.norm == "batch":
             y = self.batch_norm(y, training=training)
         else:
@@ -121,9 +128,9 @@ class ExternalAttention(layers.Layer):
         return {**super().get_config(), "norm": self.norm, "slots": self.slots}
 
 
-def _conv(filters: int, kernel_size: int = 3, strides: int = 1) -> ConvBlock:
+def _conv(filters: int, kernel_size: int = 3, strides: int = 1, *, upsample: bool = False) -> ConvBlock:
     padding = "same" if strides == 1 else "start"
-    conv = PaddedConv2D(filters, kernel_size, strides, padding=padding, initializer=_XAVIER)
+    conv = PaddedConv2D(filters, kernel_size, strides, padding=padding, upsample=upsample, initializer=_XAVIER)
     return ConvBlock(conv, LADE())
 
 
@@ -136,14 +143,14 @@ class Tail(layers.Layer):
         self.width, self.norm = width, norm
         self.attention = ExternalAttention(norm)
         # Coarse to fine: before and after a map of the base is added.
-        self.stages = [[_conv(filters), _conv(filters)] for filters in (4 * width, 2 * width, width)]
+        self.stages = [[_conv(filters, upsample=True), _conv(filters)] for filters in (4 * width, 2 * width, width)]
         self.to_rgb = PaddedConv2D(3, 7, initializer=_XAVIER)
 
     def build(self, input_shape):
         *skips, shape = input_shape
         self.attention.build(shape)
         for (first, second), skip in zip(self.stages, reversed(skips), strict=True):
-            first.build((*skip[:-1], shape[-1]))
+            first.build(shape)
             second.build(skip)
             shape = skip
         self.to_rgb.build(shape)
@@ -152,7 +159,7 @@ class Tail(layers.Layer):
         *skips, x = maps
         x = self.attention(x, training=training)
         for (first, second), skip in zip(self.stages, reversed(skips), strict=True):
-            x = second(first(upsample_bilinear_tf1(x)) + skip)
+            x = second(first(x) + skip)
         return ops.tanh(ops.cast(self.to_rgb(x), "float32"))
 
     def compute_output_shape(self, input_shape):

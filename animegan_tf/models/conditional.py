@@ -16,7 +16,6 @@ from animegan_tf.models.layers import (
     LayerNorm,
     PaddedConv2D,
     SpectralConv2D,
-    upsample_bilinear_tf1,
 )
 from animegan_tf.models.network import Generator, Network
 
@@ -119,12 +118,12 @@ class ConditionalGenerator(Generator):
         self.attention = ConditionedBlock(ExternalAttention(2 * w), ConditionalInstanceNorm(classes))
         self.first = [self._conv(4 * w), self._conv(4 * w)]
         self.second = [self._conv(4 * w), self._conv(4 * w)]
-        self.up = [self._conv(4 * w), self._conv(2 * w), self._conv(w)]
+        self.up = [self._conv(filters, upsample=True) for filters in (4 * w, 2 * w, w)]
         self.to_rgb = PaddedConv2D(3, 7)
 
-    def _conv(self, filters: int, kernel_size: int = 3, strides: int = 1) -> ConditionedBlock:
-        padding = "same" if strides == 1 else "end"
-        conv = PaddedConv2D(filters, kernel_size, strides, padding=padding, initializer=initializers.HeNormal())
+    def _conv(self, filters: int, kernel_size: int = 3, strides: int = 1, upsample: bool = False) -> ConditionedBlock:
+        padding, initializer = "same" if strides == 1 else "end", initializers.HeNormal()
+        conv = PaddedConv2D(filters, kernel_size, strides, padding=padding, upsample=upsample, initializer=initializer)
         return ConditionedBlock(conv, ConditionalInstanceNorm(self.classes))
 
     @property
@@ -141,7 +140,7 @@ class ConditionalGenerator(Generator):
         for first, second in zip(self.first, self.second, strict=True):
             x = second(first(x, label), label, skip=x)
         for up, skip in zip(self.up, reversed(skips), strict=True):
-            x = up(upsample_bilinear_tf1(x), label, skip=skip)
+            x = up(x, label, skip=skip)
         return ops.tanh(ops.cast(self.to_rgb(x), "float32"))
 
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import keras
 from keras import initializers, layers, ops
 
-from animegan_tf.models.layers import ConvBlock, chain
+from animegan_tf.models.layers import Conv2DTranspose, ConvBlock, chain
 from animegan_tf.models.network import Generator, Network
 
 
+def _normal() -> initializers.Initializer:
+    return initializers.RandomNormal(stddev=0.02)
+
+
 def _settings() -> dict:
-    return {"padding": "same", "kernel_initializer": initializers.RandomNormal(stddev=0.02)}
+    return {"padding": "same", "kernel_initializer": _normal()}
 
 
 def _norm() -> list[layers.Layer]:
@@ -27,7 +31,7 @@ def _down(filters: int, kernel_size: int = 4, strides: int = 2) -> list[layers.L
 
 
 def _up(filters: int) -> list[layers.Layer]:
-    return [layers.Conv2DTranspose(filters, 4, 2, use_bias=False, **_settings()), *_norm()]
+    return [Conv2DTranspose(filters, use_bias=False, kernel_initializer=_normal()), *_norm()]
 
 
 @keras.saving.register_keras_serializable(package="animegan_tf")
@@ -54,7 +58,7 @@ class DCGANGenerator(Generator):
         self.eighth = _down(8 * w)
         self.up_quarter = _up(4 * w)
         self.up_half = _up(2 * w)
-        self.to_rgb = layers.Conv2DTranspose(3, 4, 2, **_settings())
+        self.to_rgb = Conv2DTranspose(3, kernel_initializer=_normal())
 
     def call(self, photo):
         half = chain(photo, self.half)

@@ -6,11 +6,11 @@ that every exported file takes any picture size.
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-
 import keras
 from keras import ops
+
+from animegan_tf.models import portable
+from animegan_tf.models.portable import is_portable
 
 LEAK = 0.2
 """Negative slope of every LeakyReLU in the family."""
@@ -46,6 +46,8 @@ def pad(x, kernel_size: int, rule: str, mode: str = "reflect"):
     before, after = _PADDING[rule](kernel_size)
     if before == after == 0:
         return x
+    if mode == "reflect" and is_portable():
+        return portable.pad_reflect(x, before, after)
     return ops.pad(x, ((0, 0), (before, after), (before, after), (0, 0)), mode=mode)
 
 
@@ -56,13 +58,15 @@ def upsample_bilinear_tf1(x):
     reshape in four dimensions, because the resize operator differs between runtimes and this does not.
     Source: `tf.image.resize_images` of TensorFlow 1, which the published generators use.
     """
+    if is_portable():
+        return portable.upsample(x)
     x = _interleave(x, axis=1)
     return _interleave(x, axis=2)
 
 
 def downsample_tf1(x):
     """Returns [B, ceil(H/2), ceil(W/2), C]: every second sample, which is what TensorFlow 1's bilinear x1/2 does."""
-    return x[:, ::2, ::2, :]
+    return portable.downsample(x) if is_portable() else x[:, ::2, ::2, :]
 
 
 def _interleave(x, axis: int):
@@ -86,26 +90,20 @@ def mean_by_axis(values, axes: tuple[int, ...]):
     return values
 
 
-_BY_AXIS = contextvars.ContextVar("by_axis", default=False)
-
-
-@contextlib.contextmanager
-def means_by_axis():
-    """Context in which `spatial_mean` takes one axis after the other: for graphs that go to TFLite and ONNX."""
-    token = _BY_AXIS.set(True)
-    try:
-        yield
-    finally:
-        _BY_AXIS.reset(token)
-
-
 def spatial_mean(values):
     """Returns the mean over H and W of [B, H, W, C], kept as sides of 1; in one sum, as the published graphs.
 
     The order of a sum of 100,000 float32 numbers moves AnimeGANv3's picture by 1e-5; TensorFlow's own sums are
-    accurate, other runtimes' are not: see `means_by_axis` and `mean_by_axis`.
+    accurate, other runtimes' are not: see `mean_by_axis`.
     """
-    return mean_by_axis(values, (2, 1)) if _BY_AXIS.get() else ops.mean(values, axis=(1, 2), keepdims=True)
+    return mean_by_axis(values, (2, 1)) if is_portable() else ops.mean(values, axis=(1, 2), keepdims=True)
+
+
+def spatial_softmax(scores):
+    """Returns the softmax over the positions of each channel: [B, H, W, C] float32 -> the same."""
+    # The maximum cancels out, so it needs no gradient, and XLA's may be 0 / 0: see mobile._largest.
+    values = ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=(1, 2), keepdims=True)))
+    return values / ops.sum(ops.sum(values, axis=2, keepdims=True), axis=1, keepdims=True)
 
 
 class _MomentsNorm(keras.layers.Layer):
@@ -131,7 +129,8 @@ class _MomentsNorm(keras.layers.Layer):
     def _normalise(self, x, gamma, beta):
         values = ops.cast(x, "float32")
         centred = values - self._mean(values)
-        variance = self._mean(ops.square(centred))
+        # Of (x - mean)^2 TFLite's converter would make one operation, and compute x - mean twice.
+        variance = self._mean(centred * centred)
         scale = ops.rsqrt(variance + self.epsilon) * ops.cast(gamma, "float32")
         return ops.cast(centred * scale + ops.cast(beta, "float32"), x.dtype)
 
@@ -176,12 +175,15 @@ class InstanceNorm(_MomentsNorm):
 class PaddedConv2D(keras.layers.Layer):
     """Padding by rule, then a VALID convolution: [B, H, W, C] -> [B, H/strides, W/strides, filters].
 
+    With `upsample` from [B, H/2, W/2, C], by `upsample_bilinear_tf1`. As exported, a 3x3 convolution does both at once.
+
     Args:
       filters: output channels; 0 makes it depthwise (as many as come in).
       kernel_size, strides: as in keras.layers.Conv2D.
       padding: 'same' | 'end' | 'start', see `pad`.
       mode: 'reflect' | 'constant'.
       use_bias: the published convolutions have none, but for v2's depthwise ones.
+      upsample: doubles height and width first.
       initializer: of the kernel.
     """
 
@@ -194,12 +196,13 @@ class PaddedConv2D(keras.layers.Layer):
         padding: str = "same",
         mode: str = "reflect",
         use_bias: bool = False,
+        upsample: bool = False,
         initializer="glorot_uniform",
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters, self.kernel_size, self.strides = filters, kernel_size, strides
-        self.padding, self.mode, self.use_bias = padding, mode, use_bias
+        self.padding, self.mode, self.use_bias, self.upsample = padding, mode, use_bias, upsample
         self.initializer = keras.initializers.get(initializer)
         settings = {"strides": strides, "padding": "valid", "use_bias": use_bias}
         if filters:
@@ -211,17 +214,49 @@ class PaddedConv2D(keras.layers.Layer):
         self.conv.build(input_shape)
 
     def call(self, x):
-        return self.conv(pad(x, self.kernel_size, self.padding, self.mode))
+        if is_portable() and self._joins_upsampling:
+            return self._with_bias(portable.conv_of_upsampled(x, self.conv.kernel, depthwise=not self.filters))
+        x = upsample_bilinear_tf1(x) if self.upsample else x
+        x = pad(x, self.kernel_size, self.padding, self.mode)
+        if is_portable() and portable.has_few_filters(self.kernel_size, self.strides, self.filters):
+            return self._with_bias(portable.conv_by_blocks(x, self.conv.kernel))
+        return self.conv(x)
+
+    @property
+    def _joins_upsampling(self) -> bool:
+        rule = (self.kernel_size, self.strides, self.padding, self.mode)
+        return self.upsample and rule == (3, 1, "same", "reflect")
+
+    def _with_bias(self, x):
+        return x + self.conv.bias if self.use_bias else x
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        sides = (None if side is None else -(-side // self.strides) for side in (height, width))
+        batch, *sides, channels = input_shape
+        factor = 2 if self.upsample else 1
+        sides = (None if side is None else -(-factor * side // self.strides) for side in sides)
         return (batch, *sides, self.filters or channels)
 
     def get_config(self):
-        names = ("filters", "kernel_size", "strides", "padding", "mode", "use_bias")
+        names = ("filters", "kernel_size", "strides", "padding", "mode", "use_bias", "upsample")
         settings = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **settings, "initializer": keras.initializers.serialize(self.initializer)}
+
+
+@keras.saving.register_keras_serializable(package="animegan_tf")
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Keras's transposed convolution, 4x4 of strides 2: [B, H, W, C] -> [B, 2H, 2W, filters]; zero padding.
+
+    A kernel of 4 is a multiple of the stride: every sample is the sum of as many products as its neighbours.
+    """
+
+    def __init__(self, filters: int, **kwargs):
+        super().__init__(filters, **{"kernel_size": 4, "strides": 2, "padding": "same"} | kwargs)
+
+    def call(self, inputs):
+        if not is_portable():
+            return super().call(inputs)
+        x = portable.conv_transpose(inputs, self.kernel)
+        return x + self.bias if self.use_bias else x
 
 
 @keras.saving.register_keras_serializable(package="animegan_tf")

@@ -15,7 +15,7 @@ import keras
 from keras import layers, ops
 
 from animegan_tf.errors import ConfigError, UnknownNameError
-from animegan_tf.models.layers import ConvBlock, SpectralConv2D, chain, upsample_bilinear_tf1
+from animegan_tf.models.layers import Conv2DTranspose, ConvBlock, SpectralConv2D, chain, upsample_bilinear_tf1
 from animegan_tf.models.network import Generator, Network
 
 _SHARE_OF_MAPS = 0.1  # of their usual size at the start, beside the photo
@@ -209,9 +209,7 @@ def _resize_conv(filters: int) -> list[Callable]:
 
 
 def _transpose_conv(filters: int) -> list[Callable]:
-    # A kernel of 4 is a multiple of the stride: every sample is the sum of as many products as its neighbours.
-    conv = layers.Conv2DTranspose(filters, 4, 2, padding="same", use_bias=False, kernel_initializer="he_normal")
-    return [conv, *_norm()]
+    return [Conv2DTranspose(filters, use_bias=False, kernel_initializer="he_normal"), *_norm()]
 
 
 _UPSAMPLING: dict[str, Callable[[int], list[Callable]]] = {"resize": _resize_conv, "transpose": _transpose_conv}

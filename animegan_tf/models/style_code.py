@@ -19,7 +19,6 @@ from animegan_tf.models.layers import (
     chain,
     leaky_relu,
     mean_by_axis,
-    upsample_bilinear_tf1,
 )
 from animegan_tf.models.network import Generator
 
@@ -83,10 +82,11 @@ class StyleEncoder(layers.Layer):
     def call(self, style):
         features = ops.cast(chain(style, self.blocks), "float32")
         mean = mean_by_axis(features, (2, 1))
-        variance = mean_by_axis(ops.square(features - mean), (2, 1))
+        centred = features - mean
+        variance = mean_by_axis(centred * centred, (2, 1))
         # The root has no gradient at 0, which is where a flat picture is.
         statistics = ops.concatenate([mean, ops.sqrt(variance + 1e-5)], axis=-1)
-        return ops.cast(self.linear(statistics[:, 0, 0, :]), "float32")
+        return ops.cast(self.linear(ops.reshape(statistics, (-1, statistics.shape[-1]))), "float32")
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], CODE_SIZE)
@@ -103,14 +103,13 @@ def _normed(filters: int, kernel_size: int = 3, strides: int = 1) -> ConvBlock:
     return ConvBlock(_conv(filters, kernel_size, strides), InstanceNorm())
 
 
-def _styled(filters: int) -> ConditionedBlock:
-    return ConditionedBlock(_conv(filters), AdaptiveInstanceNorm(_STYLE_SIZE))
+def _styled(filters: int, upsample: bool = False) -> ConditionedBlock:
+    return ConditionedBlock(_conv(filters, upsample=upsample), AdaptiveInstanceNorm(_STYLE_SIZE))
 
 
-def _conv(filters: int, kernel_size: int = 3, strides: int = 1, use_bias: bool = False) -> PaddedConv2D:
+def _conv(filters: int, kernel_size: int = 3, strides: int = 1, **settings) -> PaddedConv2D:
     padding = "same" if strides == 1 else "end"
-    initializer = initializers.HeNormal()
-    return PaddedConv2D(filters, kernel_size, strides, padding=padding, use_bias=use_bias, initializer=initializer)
+    return PaddedConv2D(filters, kernel_size, strides, padding=padding, initializer=initializers.HeNormal(), **settings)
 
 
 @keras.saving.register_keras_serializable(package="animegan_tf")
@@ -139,7 +138,7 @@ class StyleCodeGenerator(Generator):
         self.content = _normed(4 * w)
         self.first = [_styled(4 * w) for _ in range(3)]
         self.second = [_styled(4 * w) for _ in range(3)]
-        self.up = [_styled(2 * w), _styled(w)]
+        self.up = [_styled(2 * w, upsample=True), _styled(w, upsample=True)]
         self.to_rgb = PaddedConv2D(3, 7)
 
     @property
@@ -170,5 +169,5 @@ class StyleCodeGenerator(Generator):
         for first, second in zip(self.first, self.second, strict=True):
             x = second(first(x, style), style, skip=x)
         for up, skip in zip(self.up, reversed(skips), strict=True):
-            x = up(upsample_bilinear_tf1(x), style, skip=skip)
+            x = up(x, style, skip=skip)
         return ops.tanh(ops.cast(self.to_rgb(x), "float32"))

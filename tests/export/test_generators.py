@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from animegan_tf import images
 from animegan_tf.export import parity
@@ -57,6 +58,24 @@ def _assert_all_files_equal(out, generator, sizes) -> None:
                 assert difference.max() <= levels and difference.mean() < 0.5, (file.path, height, width)
 
 
+def _assert_xnnpack_takes_all(path) -> None:
+    """One part, from the file's inputs to its outputs, in the words that the GPU delegate knows as well."""
+    interpreter = Interpreter(str(path))
+    image = next(detail["index"] for detail in interpreter.get_input_details() if len(detail["shape"]) == 4)
+    interpreter.resize_tensor_input(image, (1, 64, 96, 3))
+    interpreter.allocate_tensors()
+    operators = interpreter._get_ops_details()
+    parts = [operator for operator in operators if operator["op_name"] == "DELEGATE"]
+    own = [operator for operator in operators if operator["op_name"] != "DELEGATE"]
+    (part,) = parts
+    computed = {tensor for operator in own for tensor in operator["outputs"].tolist()}
+    assert not computed & set(part["inputs"].tolist())
+    assert part["outputs"].tolist() == [detail["index"] for detail in interpreter.get_output_details()]
+    slow = {"MIRROR_PAD", "SQUARED_DIFFERENCE", "SHAPE", "TRANSPOSE", "TRANSPOSE_CONV", "RESIZE_BILINEAR"}
+    assert not slow & {operator["op_name"] for operator in own}
+    assert all(len(detail["shape"]) <= 4 for detail in interpreter.get_tensor_details())
+
+
 @pytest.mark.parametrize("system", sorted(GENERATORS))
 def test_every_generator_becomes_an_equal_tflite_file(tmp_path, system, new_generator, monkeypatch):
     monkeypatch.setattr(parity, "SIZES", ((64, 64), (32, 96)))
@@ -72,6 +91,8 @@ def test_every_generator_becomes_an_equal_tflite_file(tmp_path, system, new_gene
     assert all(file.max_error <= parity.TOLERANCES["float32"] for file in manifest.files)
     assert read_manifest(tmp_path / "out").receptive_radius == generator.receptive_radius
     _assert_all_files_equal(tmp_path / "out", generator, [(33, 57)])
+    for file in manifest.files:
+        _assert_xnnpack_takes_all(tmp_path / "out" / file.path)
 
 
 def _export_and_compare(root, generator) -> None:

@@ -41,6 +41,9 @@ class PruneOptions:
         "response", "what a channel adds to pictures, or the size of its weights", "prune", choices=tuple(IMPORTANCE)
     )
     multiple: int = option(8, "channels go in groups of so many; int8 kernels like 8", "prune", low=1)
+    lr_share: float = option(
+        0.1, "training on starts at this share of the run's learning rates", "prune", low=0.001, high=1
+    )
     photo_dir: str = option("", "photos that the channels answer to; empty: the run's own", "prune")
 
     def __post_init__(self) -> None:
@@ -97,7 +100,7 @@ def prune_run(options: PruneOptions) -> Pruned:
         importance=options.importance,
         multiple=options.multiple,
     )
-    slim_config = _further_training(config, [len(channels) for channels in kept])
+    slim_config = _further_training(config, [len(channels) for channels in kept], options.lr_share)
     slim = _build(slim_config)
     copy_kept(generator, slim, kept, responses)
     _write_run(out, slim_config, slim, state, f"Pruned from {folder.absolute()}.")
@@ -150,15 +153,17 @@ def _load(generator: ResidualGenerator, state: dict[str, np.ndarray], folder: Pa
         variable.assign(value)
 
 
-def _further_training(config: TrainConfig, channels: Sequence[int]) -> TrainConfig:
-    """Returns the recipe that goes on from the pruned network: the stage with the style, its rates from the start.
+def _further_training(config: TrainConfig, channels: Sequence[int], lr_share: float) -> TrainConfig:
+    """Returns the recipe that goes on from the pruned network: the stage with the style, at lower learning rates.
 
-    Source: Renda et al. 2020, Comparing Rewinding and Fine-tuning in Neural Network Pruning (learning rate rewinding).
+    At the full rates the first steps undo more than the pruning did, and it takes the whole stage to learn it again.
     """
     epochs = max(1, config.epochs - config.pretrain_epochs - config.discriminator_pretrain_epochs)
     return replace(
         config,
         recipe=f"{config.recipe.removesuffix('_pruned')}_pruned",
+        generator_lr=config.generator_lr * lr_share,
+        discriminator_lr=config.discriminator_lr * lr_share,
         expanded=tuple(str(count) for count in channels),
         epochs=epochs,
         pretrain_epochs=0,

@@ -247,6 +247,7 @@ def test_the_run_folder_holds_what_trains_on(run_dir, pruned):
     assert tuple(map(int, config.expanded)) == result.after.channels
     schedule = (config.recipe, config.epochs, config.pretrain_epochs, config.frozen_norm_epochs)
     assert schedule == ("fast_style_pruned", 1, 0, 1)
+    assert (config.generator_lr, config.discriminator_lr) == pytest.approx((1e-4, 3e-5))
     assert result.after.parameters <= 0.6 * result.before.parameters
     assert result.before.channels == tuple(2 * a for a in AROUND)
     generator = build_generator("fast", 8, **config.network_settings)
@@ -285,7 +286,8 @@ def test_it_exports_with_parity_and_fewer_multiplications(pruned, tmp_path):
     manifest = export_run(ExportOptions(run_dir=str(out), out=str(tmp_path / "style"), formats=("tflite",)))
     assert all(file.max_error < 1e-2 for file in manifest.files)
     assert manifest.system == "fast" and manifest.parameters < 0.62 * 1.1 * result.before.parameters
-    assert count_tflite(tmp_path / "style/model_float32.tflite", 256) == result.after.macs
+    # The file doubles maps by depthwise convolutions, which the network does without: half a percent.
+    assert count_tflite(tmp_path / "style/model_float32.tflite", 256) == pytest.approx(result.after.macs, rel=0.01)
     fewer = np.subtract(result.before.channels, result.after.channels) * (2 * np.array(AROUND) + 9)
     places = (64**2, 64**2, *(32**2,) * 4, 64**2, 64**2)
     assert result.before.macs - result.after.macs == sum(fewer * places)
@@ -295,14 +297,6 @@ def test_transposed_convolutions_are_counted():
     """At 64x64, width 4: two 4x4 ones of 32x32x8 and 16x16x16 pixels in place of resizing and 3x3."""
     found = [count_macs(build_generator("mobile", 4, upsampling=kind), 64) for kind in ("resize", "transpose")]
     assert found[0] - found[1] == 9 * (32**2 * 16 * 8 + 64**2 * 8 * 4) - 16 * (16**2 * 16 * 8 + 32**2 * 8 * 4)
-
-
-def test_a_pruned_run_is_pruned_again(pruned, tmp_path):
-    out, first = pruned
-    options = PruneOptions(run_dir=str(out), out=str(tmp_path / "again"), threshold=0.2, importance="weight")
-    again = prune_run(options)
-    assert again.before == first.after and again.after.parameters < first.after.parameters
-    assert read_flagfile(tmp_path / "again/recipe.flags").recipe == "fast_style_pruned"
 
 
 def test_the_run_of_a_student_keeps_its_teacher(run_dir, tmp_path):
@@ -326,18 +320,20 @@ def tool(monkeypatch):
     return module
 
 
-def _main(tool, monkeypatch, *arguments) -> int:
+def _main(tool, *arguments) -> int:
     return tool.run_program(tool.PruneOptions, tool.main, program="prune", purpose="", argv=list(arguments))
 
 
-def test_the_program_prints_what_went(tool, run_dir, tmp_path, capsys, monkeypatch):
-    out = tmp_path / "small"
-    assert _main(tool, monkeypatch, f"--run_dir={run_dir}", f"--out={out}", "--ratio=0.3") == 0
+def test_the_program_prunes_a_pruned_run_again_and_prints_what_went(tool, pruned, tmp_path, capsys):
+    out, first = tmp_path / "again", pruned[1].after
+    assert _main(tool, f"--run_dir={pruned[0]}", f"--out={out}", "--threshold=0.2", "--importance=weight") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 8 + 3 and lines[0].startswith("block 1, channels         32 ->")
-    assert lines[8].startswith("parameters") and lines[9].startswith("GMAC at 256x256")
-    assert -35 < float(lines[8].split()[-1].rstrip("%")) <= -30
+    words = [line.split() for line in lines]
+    assert len(lines) == 8 + 3 and words[0][:5] == ["block", "1,", "channels", str(first.channels[0]), "->"]
+    assert words[8][:3] == ["parameters", f"{first.parameters:,}", "->"] and float(words[8][-1][:-1]) < 0
+    assert words[9][:5] == ["GMAC", "at", "256x256", f"{first.macs / 1e9:.3f}", "->"]
     assert lines[10] == f"Go on with: animegan-train --resume --run_dir={out}"
+    assert read_flagfile(out / "recipe.flags").recipe == "fast_style_pruned"
 
 
 @pytest.mark.parametrize(
@@ -360,7 +356,7 @@ def test_the_program_prints_what_went(tool, run_dir, tmp_path, capsys, monkeypat
         (["--ratio=0.95"], 2, "prune: --ratio=0.95 leaves too little: at most 0."),
     ],
 )
-def test_every_error_is_one_sentence(tool, run_dir, tmp_path, capsys, monkeypatch, flags, code, message):
+def test_every_error_is_one_sentence(tool, run_dir, tmp_path, capsys, flags, code, message):
     for name in ("style", "v2", "empty", "broken/checkpoints/step-00000001"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "style/manifest.json").write_text("{}")
@@ -370,7 +366,7 @@ def test_every_error_is_one_sentence(tool, run_dir, tmp_path, capsys, monkeypatc
         write_recipe(recipe, tmp_path / name)
     (tmp_path / "broken/checkpoints/step-00000001/state.npz").write_bytes(b"x")
     given = [flag.format(run=run_dir, tmp=tmp_path) for flag in flags]
-    assert _main(tool, monkeypatch, f"--run_dir={run_dir}", f"--out={tmp_path}/out", *given) == code
+    assert _main(tool, f"--run_dir={run_dir}", f"--out={tmp_path}/out", *given) == code
     error = capsys.readouterr().err
     assert message.format(run=run_dir, tmp=tmp_path) in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -15,6 +15,7 @@ import keras
 from keras import layers, ops
 
 from animegan_tf.errors import ConfigError, UnknownNameError
+from animegan_tf.models.bounds import BoundedReLU, clip
 from animegan_tf.models.layers import Conv2DTranspose, ConvBlock, SpectralConv2D, chain, upsample_bilinear_tf1
 from animegan_tf.models.network import Generator, Network
 
@@ -29,7 +30,7 @@ def _conv_norm(
 
 
 def _norm(activate: bool = True, bound: float = 6.0) -> list[layers.Layer]:
-    return [layers.BatchNormalization(momentum=0.98), *([layers.ReLU(max_value=bound)] if activate else [])]
+    return [layers.BatchNormalization(momentum=0.98), *([BoundedReLU(max_value=bound)] if activate else [])]
 
 
 def _build(blocks: list[layers.Layer], shape) -> tuple:
@@ -187,7 +188,7 @@ class FastGenerator(ResidualGenerator):
         x = chain(quarter, [*self.to_eighth, *self.eighth, *self.from_eighth])
         x = chain(upsample_bilinear_tf1(x) + quarter, [*self.quarter_up, *self.from_quarter])
         x = chain(upsample_bilinear_tf1(x) + half, self.refine)
-        x = ops.clip(self.to_rgb(ops.concatenate([x, pixels], axis=-1)), -1.0, 1.0)
+        x = clip(self.to_rgb(ops.concatenate([x, pixels], axis=-1)), -1.0, 1.0)
         return ops.cast(ops.depth_to_space(x, 2), "float32")
 
 

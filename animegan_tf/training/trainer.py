@@ -12,6 +12,7 @@ from keras import ops
 
 from animegan_tf.losses import penalties
 from animegan_tf.models import Generator, Network
+from animegan_tf.models.bounds import leaking
 from animegan_tf.training import gradients
 from animegan_tf.training.objective import Objective
 from animegan_tf.training.phases import Phase
@@ -180,7 +181,8 @@ class Trainer(keras.Model):
         targets = self.objective.targets(batch, self.phase.stage == "pretrain")
 
         def loss():
-            stylized, logs = self._stylize(batch, self._norms_learn), {}
+            with leaking():
+                stylized, logs = self._stylize(batch, self._norms_learn), {}
             if self._uses_discriminator:
                 logs = self._update_discriminator(batch, stylized, self.config.discriminator_steps - 1)
             terms = self._generator_terms(batch, stylized, targets)

@@ -277,7 +277,7 @@ def test_from_two_folders_to_a_style_that_stylizes(options, folders, monkeypatch
     manifest = stylizer.manifest
     assert (manifest.name, manifest.licence, manifest.description) == ("mine", "CC0-1.0", "blocks")
     assert manifest.credits.startswith("Style pictures: Blocks by nobody, CC0. Features: VGG-19")
-    kinds = {"tflite float32", "tflite float16", "tflite int8", "onnx float32"}
+    kinds = {"saved_model float32", "tflite float32", "tflite float16", "tflite int8", "onnx float32"}
     assert {f"{file.format} {file.precision}" for file in manifest.files} == kinds
     assert (options.target / "preview.jpg").exists()
     photo = np.asarray(Image.open(sorted(folders[0].iterdir())[0]))

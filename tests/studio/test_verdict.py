@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from animegan_tf.config import TrainConfig
+from animegan_tf.losses.adversarial import ADVERSARIAL_LOSSES
 from animegan_tf.studio.verdict import Figures, colorfulness, discriminator_share, judge, mean_color
 
 CONFIG = TrainConfig(
@@ -96,6 +97,16 @@ def test_the_discriminator_is_judged_by_the_end_of_the_log(tmp_path):
     assert discriminator_share(log, CONFIG) == pytest.approx(0.2)
     hinge = replace(CONFIG, adversarial_loss="hinge", discriminator_weight=2.0)
     assert discriminator_share(log, hinge) == pytest.approx(0.1 / 4)
+
+
+@pytest.mark.parametrize("name", ["lsgan", "lsgan_soft", "hinge", "vanilla"])
+def test_a_discriminator_that_says_the_same_of_all_pictures_has_the_share_1(tmp_path, name):
+    """Of all that it could say of every picture alike, it says what costs it least."""
+    loss = ADVERSARIAL_LOSSES[name]
+    said = np.arange(-2, 2.005, 0.01, np.float32)
+    both = [(float(loss.real(each)), float(loss.fake(each))) for each in said]
+    log = _log(tmp_path, min(both, key=sum))
+    assert discriminator_share(log, replace(CONFIG, adversarial_loss=name)) == pytest.approx(1, abs=1e-3)
 
 
 def test_without_a_discriminator_there_is_nothing_to_judge(tmp_path):

@@ -35,22 +35,28 @@ class Speed:
 
 def stages(config: TrainConfig) -> list[int]:
     """Returns the recipe's epochs of each stage that it has: the discriminator alone, pre-training, training."""
+    return [epochs for epochs in _epochs(config) if epochs]
+
+
+def _epochs(config: TrainConfig) -> tuple[int, int, int]:
+    """Returns the epochs of the three stages, 0 for one that the recipe lacks."""
     before = (config.discriminator_pretrain_epochs, config.pretrain_epochs)
-    return [epochs for epochs in (*before, config.epochs - sum(before)) if epochs]
+    return (*before, config.epochs - sum(before))
 
 
 def probe_config(config: TrainConfig, folder: Path) -> TrainConfig:
     """Returns `config` for a short run that goes through every stage, to be stopped when enough was measured."""
-    last, most = stages(config)[-1], _MOST_PROBED // PROBE_STEPS
-    before: dict[str, Any] = {
-        name: min(1, getattr(config, name)) for name in ("discriminator_pretrain_epochs", "pretrain_epochs")
-    }
+    epochs, most = _epochs(config), _MOST_PROBED // PROBE_STEPS
+    last = max(number for number, count in enumerate(epochs) if count)
+    before = [min(1, count) for count in epochs[:last]]
+    probed = [*before, most, 0, 0]
     return replace(
         config,
-        **before,
-        epochs=sum(before.values()) + most,
+        discriminator_pretrain_epochs=probed[0],
+        pretrain_epochs=probed[1],
+        epochs=sum(before) + most,
         # Where the norms freeze on the way, what is timed comes before it.
-        frozen_norm_epochs=most if config.frozen_norm_epochs >= last else 0,
+        frozen_norm_epochs=most if config.frozen_norm_epochs >= epochs[last] else 0,
         progressive_start=0,
         steps_per_epoch=PROBE_STEPS,
         sample_every=0,

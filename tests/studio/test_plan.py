@@ -41,6 +41,24 @@ def test_a_probe_goes_through_every_stage(tmp_path):
     assert probe.run_dir == str(tmp_path) and not probe.sample_every
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"pretrain_epochs": 30}, [("pretrain", 0, 1000)]),
+        (
+            {"pretrain_epochs": 28, "discriminator_pretrain_epochs": 2},
+            [("discriminator", 0, PROBE_STEPS), ("pretrain", PROBE_STEPS, PROBE_STEPS + 1000)],
+        ),
+        ({"pretrain_epochs": 0}, [("train", 0, 1000)]),
+    ],
+)
+def test_a_probe_has_no_stage_that_the_recipe_lacks(tmp_path, changes, expected):
+    """Else a recipe of pre-training alone would be planned by the steps with VGG19, which it never takes."""
+    probe = probe_config(replace(CONFIG, **changes), tmp_path)
+    assert [(phase.stage, phase.first, phase.end) for phase in make_plan(probe, 99).phases_from(0)] == expected
+    assert len(expected) == len(stages(replace(CONFIG, **changes)))
+
+
 @pytest.mark.parametrize(("frozen", "frozen_when_timed"), [(0, False), (10, False), (29, True)])
 def test_a_probe_times_the_last_stage_as_it_begins(tmp_path, frozen, frozen_when_timed):
     probe = probe_config(replace(CONFIG, frozen_norm_epochs=frozen), tmp_path)

@@ -17,6 +17,7 @@ PROBE_STEPS = 4
 
 _MOST_PROBED = 1000
 _USED = 0.97  # of the time: previews, checkpoints and a machine that slows down
+_TRAINED = 0.55  # of a further second, at the least: the rest goes to measuring, export and evaluation
 _CHECKPOINT_SECONDS = 120.0
 _LONG_RUN = 10
 
@@ -95,7 +96,7 @@ def fit_schedule(config: TrainConfig, speed: Speed, seconds: float, preview_seco
     rounds = int((seconds * _USED - speed.start) / per_round)
     if rounds < 1:
         lacking = speed.start / _USED + per_round / _USED - seconds
-        more = math.ceil(lacking / 60)
+        more = math.ceil(lacking / 60 / _TRAINED)
         raise ConfigError(f"--minutes is too short for this machine and recipe: about {more} more are needed.")
     mean = per_round / sum(epochs)
     return {

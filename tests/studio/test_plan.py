@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 
 from animegan_tf.config import TrainConfig
 from animegan_tf.errors import ConfigError
+from animegan_tf.studio import publish
 from animegan_tf.studio.plan import (
     PROBE_STEPS,
     Speed,
@@ -85,8 +87,27 @@ def test_the_schedule_fills_the_time_and_keeps_the_shares_of_the_stages():
 
 
 def test_too_little_time_says_how_much_more():
-    with pytest.raises(ConfigError, match="--minutes is too short for this machine and recipe: about 2 more"):
+    with pytest.raises(ConfigError, match="--minutes is too short for this machine and recipe: about 3 more"):
         fit_schedule(CONFIG, Speed(100.0, (1.0, 1.0)), seconds=50.0, preview_seconds=180.0)
+
+
+@pytest.mark.parametrize("start", [5.0, 30.0, 100.0])
+@pytest.mark.parametrize("minutes", [0.1, 1.0, 1.5])
+def test_the_minutes_that_it_asks_for_are_enough(start, minutes):
+    """What is kept for export and evaluation grows with them."""
+    speed = Speed(start, (0.5, 2.0))
+
+    def fit(minutes):
+        budget = 60 * minutes
+        seconds = budget - min(30.0, max(3.0, 0.02 * budget)) - start - publish.reserve(budget, start)
+        return fit_schedule(CONFIG, speed, seconds, 180.0)
+
+    with pytest.raises(ConfigError) as caught:
+        fit(minutes)
+    more = int(re.search(r"about (\d+) more", str(caught.value))[1])
+    assert fit(minutes + more)["steps_per_epoch"] >= 1
+    with pytest.raises(ConfigError):
+        fit(minutes + more / 2 - 1)  # nor are they far too many
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,13 @@ from animegan_tf.errors import ConfigError, DataError, ImageError
 from animegan_tf.native import chosen_backend
 from animegan_tf.options import run_program
 from animegan_tf.training.backend import describe_device, load_backend, seed_backend
-from animegan_tf.training.run_folder import opened_run, with_run_classes, with_run_recipe, write_recipe
+from animegan_tf.training.run_folder import (
+    keep_schedule,
+    opened_run,
+    with_run_classes,
+    with_run_recipe,
+    write_recipe,
+)
 
 PURPOSE = "Trains a generator on --photo_dir and --style_dir; start from a recipe of flags/ with --flagfile first."
 _SAMPLE_COUNT = 6
@@ -70,7 +76,9 @@ def train(
         with user_errors(samples):
             trainer = build_trainer(config, samples, plan)
             first_step = _resume(trainer, run_dir) if config.resume else 0
-            if not config.resume:
+            if config.resume:
+                keep_schedule(config, run_dir)
+            else:
                 write_recipe(config, run_dir)
             print(_summary(config, run_dir, samples, first_step, plan.last_step))
             outcome = _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches, watch)

@@ -93,6 +93,21 @@ def write_recipe(config: TrainConfig, run_dir: Path, origin: str = "") -> None:
     images.write_atomic(path, text.encode())
 
 
+def keep_schedule(config: TrainConfig, run_dir: Path) -> None:
+    """Writes the schedule of `config` into run_dir/recipe.flags, where it is another than the run was started with.
+
+    A run may go on with more epochs; the next `--resume` would take it back to those it was started with.
+    """
+    path = run_dir / RECIPE_NAME
+    schedule = {f"--{f.name}" for f in dataclasses.fields(TrainConfig) if f.metadata["group"] == "schedule"}
+    now = {line.partition("=")[0]: line for line in to_flagfile(config).splitlines()}
+    before = path.read_text(encoding="utf-8")
+    lines = [now[name] if (name := line.partition("=")[0]) in schedule else line for line in before.splitlines()]
+    text = "\n".join(lines) + "\n"
+    if text != before:
+        images.write_atomic(path, text.encode())
+
+
 def _further_names(config: TrainConfig) -> list[str]:
     """Returns what a subclass of TrainConfig adds, such as distillation's teacher."""
     known = {field.name for field in dataclasses.fields(TrainConfig)}

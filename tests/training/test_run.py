@@ -196,6 +196,18 @@ def test_resuming_with_other_data_is_said_and_the_recipe_kept(tiny_config, capsy
     assert (Path(tiny_config.run_dir) / "recipe.flags").read_text() == before
 
 
+def test_a_schedule_changed_on_resuming_is_that_of_the_next_resume(tiny_config):
+    """Stopped twice, and told only once to train for longer; the rest of the recipe stays as it was written."""
+    train(replace(tiny_config, max_steps=3))
+    path = Path(tiny_config.run_dir) / "recipe.flags"
+    before = path.read_text().splitlines()
+    train(replace(tiny_config, resume=True, epochs=3, frozen_norm_epochs=1, max_steps=5))
+    changed = [line for line in path.read_text().splitlines() if line not in before]
+    assert changed == ["--epochs=3", "--frozen_norm_epochs=1"] and len(path.read_text().splitlines()) == len(before)
+    assert main(["--resume", f"--run_dir={tiny_config.run_dir}"]) == 0
+    assert _state(tiny_config.run_dir)["step"] == 12
+
+
 def test_a_signal_too_late_for_the_last_checks_still_saves(tiny_config, monkeypatch):
     """It comes in the last step of pre-training, after the stop was looked for."""
     from animegan_tf.training import callbacks

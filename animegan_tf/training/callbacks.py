@@ -6,11 +6,12 @@ Each is a Keras callback that counts steps of the whole run from the trainer's o
 from __future__ import annotations
 
 import abc
+import contextlib
 import math
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -20,12 +21,21 @@ from PIL import Image
 from tqdm import tqdm
 
 from animegan_tf import images
-from animegan_tf.errors import MissingExtraError, TrainingError, needs_extra
+from animegan_tf.errors import CheckpointError, MissingExtraError, TrainingError, needs_extra
 from animegan_tf.training.checkpoints import last_good, save_checkpoint
 from animegan_tf.training.gradients import on_tensorflow
 
 _LOG_ALL_UNTIL = 20
 _LOG_EVERY = 50
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Context in which a file that cannot be written, as on a full disk, raises CheckpointError: one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"Cannot write {path}: {error.strerror or error}.") from None
 
 
 class StepCallback(keras.callbacks.Callback, abc.ABC):
@@ -88,7 +98,7 @@ class Progress(StepCallback):
 
     def write(self, line: str) -> None:
         """Adds a line with the time of day to log.txt."""
-        with self.log_path.open("a", encoding="utf-8") as file:
+        with writing(self.log_path), self.log_path.open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
     def close(self) -> None:
@@ -101,7 +111,7 @@ class Scalars(StepCallback):
 
     def __init__(self, run_dir: Path):
         super().__init__()
-        self.writer = None
+        self.folder, self.writer = run_dir / "scalars", None
         try:
             # TensorBoard's own writer and not tf.summary: the same under every Keras backend.
             with needs_extra("tensorboard", "tensorboard", None, "Writing scalars"):
@@ -114,18 +124,20 @@ class Scalars(StepCallback):
         except MissingExtraError as error:
             print(f"animegan-train: no scalars in this run. {error}", file=sys.stderr)
         else:
-            self.writer = Writer(str(run_dir / "scalars"))
+            self.writer = Writer(str(self.folder))
 
     def on_step(self, step, logs):
         if self.writer is None:
             return
         if step <= _LOG_ALL_UNTIL or step % _LOG_EVERY == 0:
-            for name, value in logs.items():
-                self.writer.add_scalar(name, np.float32(value), step)
+            with writing(self.folder):
+                for name, value in logs.items():
+                    self.writer.add_scalar(name, np.float32(value), step)
 
     def on_train_end(self, logs=None):
         if self.writer is not None:
-            self.writer.flush()
+            with writing(self.folder):
+                self.writer.flush()
 
 
 class SampleGrids(StepCallback):
@@ -150,9 +162,8 @@ class SampleGrids(StepCallback):
         if any("anime" in condition for condition in self.conditions):
             fronts = [np.ones_like(self.photos[0]), *(self._front(condition) for condition in self.conditions)]
             rows = [[front, *row] for front, row in zip(fronts, rows, strict=True)]
-        self.folder.mkdir(parents=True, exist_ok=True)
         grid = np.concatenate([np.concatenate(row, axis=1) for row in rows])
-        Image.fromarray(images.to_uint8(grid)).save(self.folder / f"step-{step:08d}.jpg", quality=92)
+        images.write_picture(self.folder / f"step-{step:08d}.jpg", images.Picture(images.to_uint8(grid)))
 
     def _row(self, condition: dict) -> list[np.ndarray]:
         network = self.model.best_generator

@@ -9,6 +9,8 @@ A checkpoint is written under a temporary name and renamed: what bears its final
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -21,6 +23,7 @@ from animegan_tf.training.trainer import Trainer
 
 WEIGHTS_NAME = "generator.weights.h5"
 _STATE_NAME = "state.npz"
+_HDF5_BYTES = 8192  # about each variable, more than HDF5 needs
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
@@ -62,12 +65,26 @@ def write_checkpoint(arrays: dict[str, np.ndarray], generator: Generator, run_di
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         np.savez(temporary / _STATE_NAME, **arrays)  # type: ignore[arg-type]  # names are never savez's own
+        _claim_room(temporary / WEIGHTS_NAME, generator)
         generator.save_weights(temporary / WEIGHTS_NAME)
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
     except OSError as error:
-        raise CheckpointError(f"Cannot write the checkpoint {target}: {error.strerror or error}.") from None
+        shutil.rmtree(temporary, ignore_errors=True)  # on a full disk its room is needed
+        raise CheckpointError(f"Cannot write the checkpoint {target}: {_reason(error)}.") from None
     return target
+
+
+def _claim_room(path: Path, generator: Generator) -> None:
+    """Fills the file that the weights will be written over: on a full disk h5py may end the whole process."""
+    size = sum(4 * math.prod(variable.shape) for variable in generator.variables)
+    with path.open("wb") as file:
+        file.write(bytes(size + _HDF5_BYTES * (8 + len(generator.variables))))
+
+
+def _reason(error: OSError) -> str:
+    # What h5py calls strerror are several lines.
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def restore_newest(trainer: Trainer, run_dir: Path) -> tuple[int, list[str]]:

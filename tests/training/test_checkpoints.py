@@ -89,3 +89,20 @@ def test_a_place_that_cannot_be_written(tiny_config, make_trainer, tmp_path):
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     with pytest.raises(CheckpointError, match="Cannot write the checkpoint"):
         save_checkpoint(make_trainer(tiny_config), Path(tmp_path), keep=1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_sentence_and_nothing_half_written_stays(tiny_config, make_trainer, tmp_path, monkeypatch):
+    trainer = make_trainer(tiny_config)
+    save_checkpoint(trainer, tmp_path, keep=2)
+
+    # Before a byte of it is written there is room for all of it.
+    sizes: list[int] = []
+    monkeypatch.setattr(type(trainer.generator), "save_weights", lambda self, path: sizes.append(path.stat().st_size))
+    save_checkpoint(trainer, tmp_path, keep=2)
+    assert sizes[0] > sum(variable.numpy().nbytes for variable in trainer.generator.variables)
+    trainer.step.assign(5)
+    monkeypatch.setattr(type(trainer.generator), "save_weights", lambda *_: Path("/dev/full").write_bytes(b"0"))
+    with pytest.raises(CheckpointError, match="Cannot write the checkpoint .*step-00000005: No space left on device.$"):
+        save_checkpoint(trainer, tmp_path, keep=2)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000000"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from animegan_tf.config import list_recipes, read_flagfile
-from animegan_tf.errors import ConfigError, DataError, TrainingError
+from animegan_tf.errors import CheckpointError, ConfigError, DataError, ImageError, TrainingError
 from animegan_tf.training.build import samples_of
 from animegan_tf.training.run import main, train
 from animegan_tf.training.run_folder import next_run_dir, with_run_recipe
@@ -155,6 +155,23 @@ def test_wrong_starts_are_one_sentence(tiny_config, change, error, message):
         train(replace(tiny_config, **change))
     assert "\n" not in str(caught.value)
     assert not Path(tiny_config.run_dir).exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_sentence(tiny_config):
+    run_dir = Path(tiny_config.run_dir)
+    run_dir.mkdir()
+    (run_dir / "log.txt").symlink_to("/dev/full")
+    with pytest.raises(CheckpointError, match="^Cannot write .*log.txt: No space left on device.$"):
+        train(tiny_config)
+
+
+def test_sample_grids_that_cannot_be_written_are_one_sentence(tiny_config):
+    run_dir = Path(tiny_config.run_dir)
+    run_dir.mkdir()
+    (run_dir / "samples").write_text("a file where the folder should be")
+    with pytest.raises(ImageError, match="^Cannot write .*samples/step-00000001.jpg: .*samples is not a folder.$"):
+        train(replace(tiny_config, sample_every=1))
 
 
 def test_an_empty_folder_names_its_flag(tiny_config, tmp_path):

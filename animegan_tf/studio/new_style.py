@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from animegan_tf.errors import AnimeganError
 from animegan_tf.export.style_folder import check_target
 from animegan_tf.manifest import MANIFEST_NAME
 from animegan_tf.native import chosen_backend
-from animegan_tf.options import run_program, to_flagfile
+from animegan_tf.options import run_program
 from animegan_tf.studio import publish
 from animegan_tf.studio.options import PURPOSE, NewStyleOptions, changed_names, recipe_config, with_changes
 from animegan_tf.studio.pictures import link_pictures
@@ -220,11 +221,11 @@ def _can_publish() -> bool:
 
 def _publish_elsewhere(options: NewStyleOptions) -> None:
     """Runs the same command under TensorFlow, in a process of its own; the finished stages are skipped."""
-    flags = [line for line in to_flagfile(options).splitlines() if line.startswith("--")]
+    flags = [f"--{field.name}={getattr(options, field.name)}" for field in dataclasses.fields(options)]
     code = "import sys; from animegan_tf.studio.new_style import main; sys.exit(main())"
     environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
     result = subprocess.run([sys.executable, "-c", code, *flags], env=environment)
     if result.returncode == 130:
         raise KeyboardInterrupt
     if result.returncode:
-        raise AnimeganError("The style is trained but not exported: the same command goes on from there.")
+        raise AnimeganError("The style is trained, but what follows failed: the same command goes on from there.")

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from animegan_tf.manifest import MANIFEST_NAME
+from animegan_tf.options import parse_flags
 from animegan_tf.studio import new_style, publish
 from animegan_tf.studio.new_style import main
-from animegan_tf.studio.options import recipe_config
+from animegan_tf.studio.options import NewStyleOptions, recipe_config
 from animegan_tf.studio.plan import Speed
 
 STAGES = ["check", "plan", "train", "export", "evaluate"]
@@ -223,10 +224,11 @@ def test_under_another_backend_a_second_process_publishes(options, stages, monke
 
     monkeypatch.setattr(new_style, "chosen_backend", lambda: "jax")
     monkeypatch.setattr(new_style.subprocess, "run", run)
+    options = dataclasses.replace(options, credits="By Ann,\n  and --by=Ben.\n")
     assert [main(_argv(options)) for _ in range(3)] == [0, 130, 1]
     assert stages.calls == ["plan", "train"] and calls[0][1] == "tensorflow"
-    assert f"--style_dir={options.style_dir}" in calls[0][0] and f"--change={options.change}" in calls[0][0]
-    assert "trained but not exported: the same command goes on from there." in capsys.readouterr().err
+    assert parse_flags(NewStyleOptions, calls[0][0][3:]) == options  # whatever lines the credits have
+    assert "trained, but what follows failed: the same command goes on from there." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

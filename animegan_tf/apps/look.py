@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ from animegan_tf.errors import ImageError, UsageError
 if TYPE_CHECKING:
     from animegan_tf.runtime.codes import StyleCode
     from animegan_tf.runtime.stylizer import Stylizer
-
-_WEIGHTED = re.compile(r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -74,6 +71,7 @@ def choose_look(stylizer: Stylizer, options: LookOptions, overwrite: bool) -> tu
       StyleError: a style code is damaged, or the style encoder failed.
     """
     from animegan_tf.runtime.codes import write_code
+    from animegan_tf.runtime.looks import parse_label
 
     if options.save_code and not (options.style_image or options.style_code):
         raise UsageError("--save-code needs a style picture (--style-image) or another code (--style-code).")
@@ -85,32 +83,6 @@ def choose_look(stylizer: Stylizer, options: LookOptions, overwrite: bool) -> tu
     if options.save_code and code:
         write_code(options.save_code, code)
     return look.name, {"label": label, "code": code, "variation": options.variation}
-
-
-def parse_label(text: str) -> dict[str, float]:
-    """Returns the weight of each label in 'monet' or 'monet:0.7,hokusai:0.3'; a label without a weight has 1.
-
-    Raises:
-      UsageError: an empty label, or one that stands there twice.
-    """
-    blend: dict[str, float] = {}
-    for item in text.split(","):
-        name, weight = split_weight(item.strip())
-        if not name:
-            raise UsageError(f"--label={text}: labels are written as monet, or monet:0.7,hokusai:0.3.")
-        if name in blend:
-            raise UsageError(f"--label={text}: {name} stands there twice.")
-        blend[name] = weight
-    return blend
-
-
-def split_weight(text: str) -> tuple[str, float]:
-    """Returns ('wave.jpg', 0.7) for 'wave.jpg:0.7', and weight 1 for all that does not end in a colon and a number.
-
-    So 'C:\\wave.jpg' and 'at 12:30.jpg' are whole names.
-    """
-    match = _WEIGHTED.fullmatch(text)
-    return (match[1], float(match[2])) if match else (text, 1.0)
 
 
 def _read_codes(stylizer: Stylizer, options: LookOptions) -> StyleCode | None:
@@ -125,6 +97,8 @@ def _read_codes(stylizer: Stylizer, options: LookOptions) -> StyleCode | None:
 
 
 def _split_path(text: str) -> tuple[str, float]:
+    from animegan_tf.runtime.looks import split_weight
+
     # A name that exists is taken as it is, as the photos are.
     path, weight = (text, 1.0) if os.path.lexists(text) else split_weight(text)
     if not os.path.lexists(path):

@@ -23,7 +23,7 @@ from animegan_tf.evaluation.networks import FEATURES, Networks, load_networks
 from animegan_tf.evaluation.pictures import Folder, Photo, match_outputs, read_output, spread
 from animegan_tf.evaluation.scores import Evaluation, Tally
 from animegan_tf.options import check_bounds, option
-from animegan_tf.runtime.looks import Look
+from animegan_tf.runtime.looks import Look, parse_label
 from animegan_tf.runtime.stylizer import Stylizer, find_style
 
 SYNTHETIC = "synthetic"
@@ -172,7 +172,7 @@ def _tally(pictures: Iterable[Photo], networks: Networks) -> Tally:
 
 def _style_candidate(style: str, options: EvaluateOptions) -> Candidate:
     stylizer = Stylizer.load(style, options.backend, options.precision or None, options.threads or None)
-    label = _blend(options.label) if options.label and stylizer.classes else None
+    label = parse_label(",".join(options.label)) if options.label and stylizer.classes else None
     code = stylizer.encode(options.style_image) if options.style_image and stylizer.encodes_style else None
     look = stylizer.look(label, code)
     manifest = stylizer.manifest
@@ -209,18 +209,6 @@ def _with_own_names(candidates: Sequence[Candidate], given: Sequence[str]) -> li
         replace(candidate, name=text) if names.count(candidate.name) > 1 else candidate
         for candidate, text in zip(candidates, given, strict=True)
     ]
-
-
-def _blend(items: Sequence[str]) -> dict[str, float]:
-    """Returns the weight of each label of ('monet:0.7', 'hokusai:0.3'); 1 for one without."""
-    blend = {}
-    for item in items:
-        name, _, weight = item.rpartition(":")
-        try:
-            blend[name or item] = float(weight) if name else 1.0
-        except ValueError:  # a colon in the name itself
-            blend[item] = 1.0
-    return blend
 
 
 def _film(options: EvaluateOptions, photos: Folder) -> Iterator[films.Step]:

@@ -12,6 +12,7 @@ from animegan_tf.errors import UnknownNameError, UsageError
 from animegan_tf.manifest import Manifest
 from animegan_tf.runtime.codes import StyleCode, blend_name, normalised
 
+_WEIGHTED = re.compile(r"(.+):([-+]?(?:\d+\.?\d*|\.\d+))", re.DOTALL)
 # What some system forbids in a file name; labels and the names of codes come from files that may be from anywhere.
 _NOT_IN_FILE_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
 
@@ -51,6 +52,32 @@ def build_look(
     if variation is not None:
         parts.append(str(variation))
     return Look(_NOT_IN_FILE_NAMES.sub("_", "-".join(part for part in parts if part)), inputs)
+
+
+def parse_label(text: str) -> dict[str, float]:
+    """Returns the weight of each label in 'monet' or 'monet:0.7,hokusai:0.3'; a label without a weight has 1.
+
+    Raises:
+      UsageError: an empty label, or one that stands there twice.
+    """
+    blend: dict[str, float] = {}
+    for item in text.split(","):
+        name, weight = split_weight(item.strip())
+        if not name:
+            raise UsageError(f"--label={text}: labels are written as monet, or monet:0.7,hokusai:0.3.")
+        if name in blend:
+            raise UsageError(f"--label={text}: {name} stands there twice.")
+        blend[name] = weight
+    return blend
+
+
+def split_weight(text: str) -> tuple[str, float]:
+    """Returns ('wave.jpg', 0.7) for 'wave.jpg:0.7', and weight 1 for all that does not end in a colon and a number.
+
+    So 'C:\\wave.jpg' and 'at 12:30.jpg' are whole names.
+    """
+    match = _WEIGHTED.fullmatch(text)
+    return (match[1], float(match[2])) if match else (text, 1.0)
 
 
 def _check_choices(manifest: Manifest, label: object, code: object, variation: object) -> None:

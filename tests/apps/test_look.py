@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from animegan_tf.apps.cli import cli
-from animegan_tf.apps.look import parse_label, split_weight
 from animegan_tf.errors import UsageError
 from animegan_tf.images import read_picture
 from animegan_tf.runtime import stylizer
 from animegan_tf.runtime.codes import StyleCode, blend_codes, read_code, write_code
+from animegan_tf.runtime.looks import parse_label, split_weight
 
 
 def invoke(arguments: str | list[str]):

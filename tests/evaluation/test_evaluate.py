@@ -161,6 +161,23 @@ def test_a_limit_and_a_label(run, label_style, tiny_style, picture_dirs):
     assert code == 2 and "choose one with label (--label): hokusai, duelyst, monet." in err
     code, _, err = run(*arguments, "--label=manet:2:3")
     assert code == 2 and "Unknown label 'manet:2'" in err
+    code, _, err = run(*arguments, "--label=monet:1,monet:2")
+    assert code == 2 and "monet stands there twice." in err
+
+
+def test_a_style_picture_is_for_the_styles_that_follow_one(run, code_style, tiny_style, picture_dirs, tmp_path):
+    picture, photo_dir = picture_dirs[1] / "0.png", picture_dirs[0]
+    paths = f"--styles={code_style},{tiny_style}", f"--photo_dir={photo_dir}", f"--json={tmp_path / 'f.json'}"
+    code, _, err = run(*paths, f"--style_image={picture}", *FAST)
+    assert code == 0, err
+    painter = json.loads((tmp_path / "f.json").read_text())["results"][0]
+    stylizer = Stylizer.load(code_style)
+    photos = _pixels(photo_dir)
+    painted = [stylizer.stylize(photo, stylizer.look(code=stylizer.encode(picture))) for photo in photos]
+    assert painter["name"] == "painter-0"
+    assert painter["psnr"] == pytest.approx(np.mean([psnr(*pair) for pair in zip(photos, painted, strict=True)]))
+    code, _, err = run(*paths, *FAST)
+    assert code == 2 and "style picture" in err and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from PIL import Image
 from animegan_tf import images
 from animegan_tf.errors import ConfigError
 from animegan_tf.evaluation.metrics import STYLE_LAYERS, centre
-from animegan_tf.native import load_tensorflow
+from animegan_tf.native import chosen_backend, load_tensorflow
 
 FEATURES = ("auto", "inception", "vgg19", "none")
 _INCEPTION_SIDE = 299
@@ -66,7 +65,7 @@ def load_networks(vgg19_weights: str, features: str = "auto") -> Networks:
         return Networks()
     if vgg19_weights == "none" and features == "vgg19":
         raise ConfigError("--features=vgg19 needs --vgg19_weights.")
-    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+    if chosen_backend() == "tensorflow":
         load_tensorflow("Evaluation")
     from animegan_tf.models.vgg19 import build_vgg19
 

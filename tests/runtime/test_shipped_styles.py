@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from animegan_tf.config import list_recipes
+from animegan_tf.evaluation.cost import count_macs
 from animegan_tf.images import read_picture
 from animegan_tf.manifest import verify_file
 from animegan_tf.runtime.stylizer import Stylizer, list_styles, read_style
@@ -30,6 +31,13 @@ def test_a_style_is_complete_and_free(name):
         assert verify_file(folder, file).exists()
     listed = {file.path for file in manifest.files} | {"manifest.json", "preview.jpg"}
     assert {path.name for path in folder.iterdir()} == listed
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_a_style_is_small_and_quick_enough_for_phones(name):
+    manifest = read_style(name)
+    assert manifest.parameters <= 400_000
+    assert count_macs(STYLES[name], manifest, 256) <= 600_000_000
 
 
 def test_all_styles_are_small_enough_to_ship():

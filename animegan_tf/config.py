@@ -46,7 +46,7 @@ class TrainConfig:
     abstraction_lines: float = option(
         0.0, "darkness of the contour lines in the abstraction of a photo, see --content_picture", "data", low=0, high=1
     )
-    abstraction_passes: int = option(2, "passes of the filter that smooths texture away in it", "data", low=1, high=20)
+    abstraction_passes: int = option(2, "passes of the filter that smooths its texture away", "data", low=1, high=20)
     abstraction_levels: int = option(0, "levels that its lightness is drawn to; 0 leaves it", "data", low=0, high=100)
     palette_strength: float = option(
         0.0, "share of the way from its colours to the style's in the abstraction of a photo", "data", low=0, high=1
@@ -131,8 +131,8 @@ class TrainConfig:
     )
     color_weight: float = option(15.0, "weight of the colour term, photo and result", "losses", low=0)
     color_loss: str = option("yuv", "colour space of the colour term", "losses", choices=("yuv", "lab"))
-    chroma_weight: float = option(0.0, "weight of hue differences within the photo, kept", "losses", low=0)
-    tone_weight: float = option(0.0, "weight of light and dark within the photo, kept", "losses", low=0)
+    chroma_weight: float = option(0.0, "weight of keeping what differs in hue within a photo", "losses", low=0)
+    tone_weight: float = option(0.0, "weight of keeping what is lighter and darker within a photo", "losses", low=0)
     tv_weight: float = option(1.0, "weight of total variation", "losses", low=0)
     flat_weight: float = option(0.0, "weight of gradients where the photo is flat", "losses", low=0)
     cel_weight: float = option(
@@ -216,7 +216,7 @@ class TrainConfig:
     smooth_dir: str = option("", "folder made by tools/smooth_edges.py; empty: smooth on the fly", "run")
     style_weights: str = option("", "CSV of picture,weight: how often each style picture is seen", "run")
     landmark_dir: str = option("", "folder made by tools/align_faces.py, for --landmark_weight", "run")
-    sample_dir: str = option("", "folder of photos for the sample grids; empty: the first of --photo_dir", "run")
+    sample_dir: str = option("", "folder of photos for the sample grids; empty: some of --photo_dir", "run")
     vgg19_weights: str = option(
         "imagenet", "imagenet (downloaded by Keras), an .npz or .h5 file, or random (for tests)", "run"
     )

@@ -7,8 +7,9 @@ import pytest
 
 from animegan_tf.config import list_recipes
 from animegan_tf.evaluation.cost import count_macs
-from animegan_tf.images import read_picture
+from animegan_tf.images import pad_to_multiple, read_picture, to_float
 from animegan_tf.manifest import verify_file
+from animegan_tf.runtime.backends import load_backend
 from animegan_tf.runtime.stylizer import Stylizer, list_styles, read_style
 
 STYLES = list_styles()
@@ -38,6 +39,19 @@ def test_a_style_is_small_and_quick_enough_for_phones(name):
     manifest = read_style(name)
     assert manifest.parameters <= 400_000
     assert count_macs(STYLES[name], manifest, 256) <= 600_000_000
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_the_margin_keeps_the_frame_of_zero_padding_away(name):
+    """With the trained weights, too: a wider margin changes no pixel by more than its rounding."""
+    manifest, pixels = read_style(name), read_picture(EXAMPLE).pixels[:128, :160]
+    backend = load_backend("tflite", STYLES[name], manifest)
+    results = []
+    for margin in (manifest.margin, manifest.margin + 64):
+        padded = pad_to_multiple(pixels, manifest.size_multiple, margin=margin)
+        inner = slice(margin, margin + 128), slice(margin, margin + 160)
+        results.append(backend.run(to_float(padded)[None])[0][inner])
+    assert np.abs(results[0] - results[1]).max() < 0.5 / 127.5
 
 
 def test_all_styles_are_small_enough_to_ship():

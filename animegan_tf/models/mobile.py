@@ -19,6 +19,8 @@ from animegan_tf.models.bounds import BoundedReLU, clip
 from animegan_tf.models.layers import Conv2DTranspose, ConvBlock, SpectralConv2D, chain, upsample_bilinear_tf1
 from animegan_tf.models.network import Generator, Network
 
+_MOMENTUM = 0.98
+_RENORM_CLIPPING = {"rmin": 1 / 3, "rmax": 3.0, "dmax": 5.0}  # the paper's in the end; from the start here
 _SHARE_OF_MAPS = 0.1  # of their usual size at the start, beside the photo
 
 
@@ -30,7 +32,15 @@ def _conv_norm(
 
 
 def _norm(activate: bool = True, bound: float = 6.0) -> list[layers.Layer]:
-    return [layers.BatchNormalization(momentum=0.98), *([BoundedReLU(max_value=bound)] if activate else [])]
+    """Batch renormalisation (Ioffe 2017): it trains with the running statistics that it will have in use.
+
+    Plain batch norm would have to be frozen for that long before the end, and with nothing to hold their scale the
+    maps then outgrow ReLU6 one after the other, until a network that was to draw does no more than tint.
+    """
+    norm = layers.BatchNormalization(
+        momentum=_MOMENTUM, renorm=True, renorm_momentum=_MOMENTUM, renorm_clipping=_RENORM_CLIPPING
+    )
+    return [norm, *([BoundedReLU(max_value=bound)] if activate else [])]
 
 
 def _build(blocks: list[layers.Layer], shape) -> tuple:

@@ -176,8 +176,9 @@ def copy_kept(
         after.assign(values)
     for old, new, keep, answer in zip(generator.blocks, slim.blocks, kept, responses, strict=True):
         gone = np.setdiff1d(np.arange(len(answer.mean)), keep)
-        norm = new.project[1]
-        norm.moving_mean.assign(norm.moving_mean.numpy() - answer.mean[gone] @ _kernel(old.project)[gone])
+        lost = answer.mean[gone] @ _kernel(old.project)[gone]
+        for mean in (new.project[1].moving_mean, new.project[1].renorm_mean):
+            mean.assign(mean.numpy() - lost)
 
 
 def count_macs(generator: ResidualGenerator, side: int = MACS_SIDE) -> int:

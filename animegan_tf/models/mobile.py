@@ -21,6 +21,7 @@ from animegan_tf.models.network import Generator, Network
 
 _MOMENTUM = 0.98
 _RENORM_CLIPPING = {"rmin": 1 / 3, "rmax": 3.0, "dmax": 5.0}  # the paper's in the end; from the start here
+_RENORM_STATE = ("moving_stddev", "renorm_mean", "renorm_stddev")
 _SHARE_OF_MAPS = 0.1  # of their usual size at the start, beside the photo
 
 
@@ -148,6 +149,10 @@ class ResidualGenerator(Generator):
                 f"--expanded={','.join(map(str, self.expanded))} has {len(self.expanded)} numbers of channels, "
                 f"and this generator has {self.block_count} inverted residuals."
             )
+
+    @property
+    def inference_variables(self) -> list:
+        return [variable for variable in self.variables if variable.name not in _RENORM_STATE]
 
     @property
     def blocks(self) -> list[InvertedResidual]:

@@ -52,7 +52,7 @@ def _randomise(network, rng) -> None:
     for norm in norms:
         norm.gamma.assign(rng.uniform(0.5, 1.5, norm.gamma.shape))
         norm.beta.assign(rng.uniform(0.5, 2, norm.beta.shape))
-        norm.momentum = 0.0
+        norm.momentum, norm.renorm = 0.0, False
     network(rng.uniform(-1, 1, (1, 64, 64, 3)).astype("float32"), training=True)
 
 

@@ -50,7 +50,9 @@ CASES: dict[str, tuple[dict, list]] = {
     "gan": (GAN, PRETRAINED),
     "frozen": (FROZEN, [["discriminator", 0, 1, 2], ["train", 1, 2, 1, 0, 4]]),
     "double_tail": (DOUBLE_TAIL, [["pretrain", 0, 1], ["train", 1, 2]]),
-    "mobile": ({"generator": "mobile"}, [["train", 0, 2]]),  # its attention takes a maximum, see mobile._largest
+    # Its attention takes a maximum, see mobile._largest. One step: batch renormalisation cuts corrections off, and Adam
+    # makes a full step next of what is left of a gradient there.
+    "mobile": ({"generator": "mobile"}, [["train", 0, 1]]),
     "mixed_bfloat16": (HALF, [["train", 0, 2]]),
     "mixed_float16": (HALF, [["train", 0, 15]]),
 }
@@ -128,9 +130,9 @@ def test_steps_from_one_state_agree_in_every_variable_and_term(cases, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["double_tail", "mobile"])
-def test_steps_of_other_networks_agree_too(slow_cases, name):
-    _agree(slow_cases[name], steps=2)
+@pytest.mark.parametrize(("name", "steps"), [("double_tail", 2), ("mobile", 1)])
+def test_steps_of_other_networks_agree_too(slow_cases, name, steps):
+    _agree(slow_cases[name], steps)
 
 
 def _agree(folder: Path, steps: int) -> None:

@@ -27,8 +27,8 @@ check: .venv/dev ## format, lint, types
 docs: .venv/dev  ## write the generated pages again
 	$(BIN)/python tools/make_docs.py
 
-bench: .venv/dev ## time the shipped styles in every runtime
-	$(BIN)/python tools/benchmark.py
+bench: .venv/dev ## measure speed, memory, start, input and training; docs/performance.md says how
+	$(BIN)/python tools/benchmark.py --out=out/benchmark --overwrite $(ARGS)
 
 venv: .venv/dev  ## .venv with the pinned packages, everything
 

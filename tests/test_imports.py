@@ -29,6 +29,10 @@ ALLOWED = {
         *("training", "export", "evaluation", "runtime", "data"),
         *("config", "options", "images", "manifest", "errors", "native"),
     },
+    "benchmark": {
+        *("training", "export", "evaluation", "runtime", "data", "models"),
+        *("config", "options", "images", "manifest", "errors", "native"),
+    },
     "apps": {"runtime", "images", "errors"},
 }
 # Rooms that stylizing needs: no TensorFlow, Keras or OpenCV at import.

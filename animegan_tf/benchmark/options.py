@@ -52,7 +52,7 @@ class BenchmarkOptions:
     )
     rounds: int = option(9, "passes over all that is timed at a size", "timing", low=1, high=1000)
     seconds: float = option(8.0, "for each at each size; slow ones pass over rounds, three stay", "timing", low=0)
-    max_gmacs: float = option(400.0, "leave out what takes more 10^9 multiply-accumulates a picture", "timing", low=0)
+    max_gmacs: float = option(300.0, "leave out what takes more 10^9 multiply-accumulates a picture", "timing", low=0)
     memory_size: str = option("1920x1080", "picture of the peak memory of each runtime", "memory")
     large_size: str = option("7680x4320", "picture of the peak memory of `animegan image`", "memory")
     starts: int = option(7, "starts of each program", "startup", low=1, high=1000)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from animegan_tf.errors import UsageError
-from animegan_tf.images import read_picture, to_float, to_uint8
+from animegan_tf.images import read_picture, reflect_indices, to_float, to_uint8
 from animegan_tf.manifest import Manifest, read_manifest, write_manifest
 from animegan_tf.models import build_generator
 from animegan_tf.runtime.stylizer import Stylizer, list_styles
-from animegan_tf.runtime.tiling import RAMP, build_grid, stylize_strips
+from animegan_tf.runtime.tiling import RAMP, _take, build_grid, stylize_strips
 
 
 def manifest(**fields) -> Manifest:
@@ -30,6 +30,24 @@ def stylized(pixels, style, tile, stylize, pads_itself=False):
 
 
 # The plan
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(
+    ("length", "padded", "before", "start", "stop"),
+    [
+        (20, 36, 8, 0, 36),
+        (20, 36, 8, 8, 28),
+        (20, 36, 8, 3, 15),
+        (20, 36, 8, 16, 36),
+        (5, 32, 13, 0, 32),
+        (1, 4, 1, 0, 4),
+    ],
+)
+def test_reflected_rows_and_columns_are_those_of_the_indices(rng, axis, length, padded, before, start, stop):
+    pixels = rng.integers(0, 256, (length, length, 3)).astype(np.uint8)
+    indices = reflect_indices(length, padded, before)[start:stop]
+    np.testing.assert_array_equal(_take(pixels, indices, axis), np.take(pixels, indices, axis))
 
 
 def test_small_pictures_are_one_piece_and_large_ones_are_not():

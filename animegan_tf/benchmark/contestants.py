@@ -84,7 +84,7 @@ class Contestant:
         """
         side = self.fixed or MACS_SIDE
         if self.kind == "published":
-            padding = (published.MULTIPLES[self.format],)
+            padding = (published.MULTIPLES[self.format], 0, 0)
         else:
             manifest = read_style(self.source)
             padding = (manifest.size_multiple, MINIMUM_SIDE, manifest.margin)

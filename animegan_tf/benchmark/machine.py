@@ -16,8 +16,10 @@ from animegan_tf import __version__
 from animegan_tf.benchmark.timing import Job, Times, ready, summary
 from animegan_tf.native import load_tensorflow
 
-_PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "numpy", "pillow", "opencv-python")
-_PACKAGES += ("opencv-python-headless",)
+_PACKAGES = (
+    *("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "numpy", "pillow"),
+    *("opencv-python", "opencv-python-headless"),
+)
 _IDLE = 0.5
 _SIDES = (1024, 2048)
 

@@ -89,7 +89,8 @@ def count_step(trainer: Trainer, batch_size: int) -> StepMacs:
     """
     config, generator, discriminator = trainer.config, trainer.generator, trainer.discriminator
     _check_countable(config, generator)
-    features, side = trainer.objective.features, config.image_size
+    features: Any = trainer.objective.features
+    side = config.image_size
     judged = min(config.discriminator_crop or side, side)
     kinds = sum(bool(getattr(config, f"discriminator_{kind}_weight")) for kind in _KINDS)
     looks = bool(config.content_weight or config.perceptual_weight) + bool(

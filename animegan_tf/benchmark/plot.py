@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from animegan_tf.benchmark.report import three_digits
+
 _COLOURS = {"style": "#2f6fb0", "system": "#8a9aa8", "published": "#c8743a"}
 _MEANING = {"style": "shipped", "system": "other networks of this package", "published": "published by others"}
 _LEFT, _WIDTH, _RIGHT = 430, 620, 110
@@ -35,10 +37,7 @@ def draw_plot(part: dict, size: str) -> np.ndarray:
       size: for the title.
     """
     rows = sorted(part["rows"], key=lambda row: row["ms"]["median"])
-    axis = _Axis(
-        math.floor(math.log10(rows[0]["ms"]["low"])),
-        max(math.ceil(math.log10(rows[-1]["ms"]["high"])), math.floor(math.log10(rows[0]["ms"]["low"])) + 1),
-    )
+    axis = _axis(min(row["ms"]["low"] for row in rows), max(row["ms"]["high"] for row in rows))
     bottom = _TOP + _STEP * len(rows)
     plot = Image.new("RGB", (_LEFT + _WIDTH + _RIGHT, bottom + _BOTTOM), "white")
     draw = ImageDraw.Draw(plot)
@@ -49,6 +48,11 @@ def draw_plot(part: dict, size: str) -> np.ndarray:
     for number, row in enumerate(rows):
         _draw_bar(draw, axis, _TOP + _STEP * number, row)
     return np.asarray(plot)
+
+
+def _axis(least: float, most: float) -> _Axis:
+    first = math.floor(math.log10(least))
+    return _Axis(first, max(math.ceil(math.log10(most)), first + 1))
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, kinds: list[str]) -> None:
@@ -74,4 +78,4 @@ def _draw_bar(draw: ImageDraw.ImageDraw, axis: _Axis, top: int, row: dict) -> No
     draw.rectangle((_LEFT, top, max(end, _LEFT + 1), top + _BAR), _COLOURS[row["kind"]])
     low, high = axis.at(found["low"]), axis.at(found["high"])
     draw.line((low, middle, high, middle), _INK, 2)
-    draw.text((max(end, high) + 8, middle), f"{found['median']:.3g}", _INK, font, anchor="lm")
+    draw.text((max(end, high) + 8, middle), three_digits(found["median"]), _INK, font, anchor="lm")

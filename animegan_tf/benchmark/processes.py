@@ -57,7 +57,8 @@ def measure_startup(options: BenchmarkOptions, found: dict, save: Save) -> None:
 
     The programs are started in turns, in another order each time, after a round that is not counted.
     """
-    order, taken = random.Random(0), {}
+    order = random.Random(0)
+    taken: dict[str, list[float]] = {}
     with made_file(START_SIDE, START_SIDE) as photo:
         commands = {"python -c pass": [sys.executable, "-c", "pass"]}
         commands["animegan --version"] = [*animegan_command(), "--version"]

@@ -88,7 +88,7 @@ def _targets_table(targets: Iterable[dict]) -> str:
     for each in targets:
         unit = f" {each['unit']}" if each["unit"] else ""
         wanted = f"{'at least' if each['at_least'] else 'less than'} {each['wanted']:g}{unit}"
-        reached = "not measured" if each["reached"] is None else f"{_number(each['reached'])}{unit}"
+        reached = "not measured" if each["reached"] is None else f"{three_digits(each['reached'])}{unit}"
         note = f" ({each['note']})" if each["note"] else ""
         met = {True: "yes", False: "**no**", None: "-"}[each["met"]]
         rows.append((each["target"], wanted, f"{reached}{note}", met))
@@ -102,7 +102,7 @@ def _runtimes(found: dict) -> str:
         for row in part["rows"]:
             cells.setdefault((row["network"], row["runtime"]), {})[size] = row
     rows = [
-        (*names, *(_number(by_size[size]["ms"]["median"]) if size in by_size else "-" for size in sizes))
+        (*names, *(three_digits(by_size[size]["ms"]["median"]) if size in by_size else "-" for size in sizes))
         for names, by_size in cells.items()
     ]
     head = ("network", "runtime", *(f"{size}, ms" if "x" in size else f"{size}x{size}, ms" for size in sizes))
@@ -121,9 +121,9 @@ def _runtimes(found: dict) -> str:
 def _detail(part: dict) -> str:
     rows = [
         (
-            *(row["network"], row["runtime"], _number(row["ms"]["median"])),
-            f"{_number(row['ms']['low'])} to {_number(row['ms']['high'])}",
-            *(_number(row["gmacs"]), _number(row["gmacs_per_s"]), f"{row['share']:.2f}"),
+            *(row["network"], row["runtime"], three_digits(row["ms"]["median"])),
+            f"{three_digits(row['ms']['low'])} to {three_digits(row['ms']['high'])}",
+            *(three_digits(row["gmacs"]), three_digits(row["gmacs_per_s"]), f"{row['share']:.2f}"),
         )
         for row in sorted(part["rows"], key=lambda row: row["ms"]["median"])
     ]
@@ -153,8 +153,8 @@ def _pipeline(found: dict) -> str:
 
 
 def _training(found: dict) -> str:
-    rows = [(_PASSES[name], _number(value)) for name, value in found["gmacs"].items()]
-    rows.append(("all", _number(sum(found["gmacs"].values()))))
+    rows = [(_PASSES[name], three_digits(value)) for name, value in found["gmacs"].items()]
+    rows.append(("all", three_digits(sum(found["gmacs"].values()))))
     size, seconds, matmul = found["image_size"], found["seconds"], found["matmul"]
     said = (
         f"`{found['recipe']}`, {size}x{size}, batch {found['batch_size']}: {seconds['median']:.2f} s a step "
@@ -168,8 +168,8 @@ def _range(found: dict, form: str) -> str:
     return f"{found['low']:{form}} to {found['high']:{form}}"
 
 
-def _number(value: float) -> str:
-    """Returns three digits, without a power of ten."""
+def three_digits(value: float) -> str:
+    """Returns `value` in three digits or more, without a power of ten."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"

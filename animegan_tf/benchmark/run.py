@@ -120,7 +120,7 @@ def _check_paths(options: BenchmarkOptions) -> None:
 def _begin(options: BenchmarkOptions, out: Path) -> dict:
     """Returns the report to fill: a new one, or the one in `out` without what is to be measured anew."""
     path = out / JSON_NAME
-    fresh = {
+    fresh: dict = {
         "command": _command(),
         "machine": machine.describe_machine(),
         "settings": options.settings,

@@ -42,8 +42,10 @@ def to_gray(image: np.ndarray) -> np.ndarray:
       [H, W, 3] uint8.
     """
     # Channel by channel: NumPy multiplies matrices of whole numbers without the machine's vector units.
-    parts = (image[..., channel].astype(np.uint32) * weight for channel, weight in enumerate(_GRAY_WEIGHTS))
-    luma = (sum(parts) + (1 << (_GRAY_SHIFT - 1))) >> _GRAY_SHIFT
+    luma = np.full(image.shape[:2], 1 << (_GRAY_SHIFT - 1), np.uint32)
+    for channel, weight in enumerate(_GRAY_WEIGHTS):
+        luma += image[..., channel].astype(np.uint32) * weight
+    luma >>= _GRAY_SHIFT
     gray = np.empty(image.shape, np.uint8)
     gray[...] = luma[..., None]
     return gray

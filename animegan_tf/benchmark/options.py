@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from animegan_tf.config import list_recipes
 from animegan_tf.errors import ConfigError, UnknownNameError
@@ -17,6 +18,8 @@ PURPOSE = (
 SECTIONS = ("runtimes", "memory", "startup", "pipeline", "training")
 NONE = ("none",)
 _SIDE = r"[1-9]\d{0,4}"
+# Where these lie on a machine is nobody's business but its owner's.
+_PLACES = ("anchors", "photo_dir", "style_dir", "vgg19_weights")
 # These change what is done with the figures, and not the figures.
 _NO_SETTINGS = ("out", "sections", "resume", "overwrite", "page")
 
@@ -79,9 +82,10 @@ class BenchmarkOptions:
 
     @property
     def settings(self) -> dict[str, object]:
-        """What the figures depend on besides the machine, as it stands in JSON."""
+        """What the figures depend on besides the machine, as it stands in JSON; of paths the last name."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         kept = {name: value for name, value in values.items() if name not in _NO_SETTINGS}
+        kept |= {name: Path(str(kept[name])).name for name in _PLACES}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -35,6 +36,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def rng() -> np.random.Generator:
     """Returns a fresh generator with a fixed seed."""
     return np.random.default_rng(1)
+
+
+@pytest.fixture(scope="session")
+def eagerly() -> Callable:
+    """Returns eagerly(): context in which steps run without being traced, which is faster for one or two."""
+
+    @contextlib.contextmanager
+    def eagerly() -> Iterator[None]:
+        import tensorflow as tf
+
+        tf.config.run_functions_eagerly(True)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions_eagerly`")
+                yield
+        finally:
+            tf.config.run_functions_eagerly(False)
+
+    return eagerly
 
 
 @pytest.fixture(scope="session")

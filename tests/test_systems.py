@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,20 +63,6 @@ def _small(recipe: TrainConfig, photo_dir: Path, style_dir: Path, run_dir: Path)
     )
 
 
-@contextlib.contextmanager
-def _eagerly():
-    """Context in which steps run without being traced: two steps are then four times as fast."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Even though the `tf.config.experimental_run_functions_eagerly`")
-            yield
-    finally:
-        tf.config.run_functions_eagerly(False)
-
-
 @pytest.fixture(scope="module")
 def train_small(picture_dirs, class_dir, tmp_path_factory):
     """Returns a function recipe name -> (config, outcome) of two steps."""
@@ -92,13 +76,13 @@ def train_small(picture_dirs, class_dir, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(train_small):
+def trained(train_small, eagerly):
     """Returns the same, not traced, and each recipe once."""
     done: dict = {}
 
     def run(name: str):
         if name not in done:
-            with _eagerly():
+            with eagerly():
                 done[name] = train_small(name)
         return done[name]
 

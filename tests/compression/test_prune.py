@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import itertools
 import shutil
 import sys
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from animegan_tf import images
 from animegan_tf.compression.distill import DistillConfig
@@ -204,20 +201,8 @@ def test_nothing_or_too_much(make_generator, photos):
     assert [len(keep) for keep in kept] == [8] * 8
 
 
-@contextlib.contextmanager
-def _eagerly():
-    """Context in which steps run without being traced, which is faster for one or two."""
-    tf.config.run_functions_eagerly(True)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Even though the `tf.config.experimental_run_functions_eagerly`")
-            yield
-    finally:
-        tf.config.run_functions_eagerly(False)
-
-
 @pytest.fixture(scope="module")
-def run_dir(picture_dirs, tmp_path_factory) -> Path:
+def run_dir(picture_dirs, tmp_path_factory, eagerly) -> Path:
     """Returns the folder of a run of `fast` at width 8: one step of pre-training and one of style; read-only."""
     folder = tmp_path_factory.mktemp("prune") / "run"
     recipe = read_flagfile(list_recipes()["fast_style"])
@@ -229,7 +214,7 @@ def run_dir(picture_dirs, tmp_path_factory) -> Path:
         **{"adversarial_weight": 0.01, "gram_weight": 0.01},
     }
     photo_dir, style_dir = map(str, picture_dirs)
-    with _eagerly():
+    with eagerly():
         train(replace(recipe, **settings, photo_dir=photo_dir, style_dir=style_dir, run_dir=str(folder)))
     return folder
 
@@ -267,7 +252,7 @@ def test_the_run_folder_holds_what_trains_on(run_dir, pruned):
     assert f"Pruned from {run_dir}/checkpoints/step-00000002." in text and "Again:" not in text
 
 
-def test_one_step_of_further_training_lowers_the_loss(pruned, tmp_path, rng):
+def test_one_step_of_further_training_lowers_the_loss(pruned, tmp_path, rng, eagerly):
     out = tmp_path / "small"
     shutil.copytree(pruned[0], out)
     photo, anime = rng.uniform(-1, 1, (2, 2, 32, 32, 3)).astype("float32")
@@ -275,7 +260,7 @@ def test_one_step_of_further_training_lowers_the_loss(pruned, tmp_path, rng):
     config = replace(read_flagfile(out / "recipe.flags"), resume=True, epochs=2, frozen_norm_epochs=2)
     losses = []
     for steps in (1, 2):
-        with _eagerly():
+        with eagerly():
             outcome = train(replace(config, max_steps=steps), batches=lambda first: itertools.repeat(batch))
         losses.append(outcome.logs["loss/g/total"])
     assert outcome.step == 2 and losses[1] < losses[0], outcome.logs

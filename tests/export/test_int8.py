@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from drawn import draw_photo
 from keras import layers, ops
-from PIL import Image
 
 from animegan_tf import images
 from animegan_tf.errors import ConfigError, DataError, ExportError
@@ -21,15 +21,7 @@ from animegan_tf.runtime.stylizer import Stylizer
 # The converters' own deprecations are not ours.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 SAID = {"name": "toy", "system": "toy", "recipe": "none", "licence": "CC0-1.0", "credits": "nobody"}
-
-
-def draw_photo(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """Returns uint8 [H, W, 3]: smooth colours of the whole range, as areas of a photo are."""
-    grid = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC))
-
-
-PHOTOS = [draw_photo(seed) for seed in range(12)]
+PHOTOS = [draw_photo(seed, 48, 64) for seed in range(12)]
 
 
 class Toy(Generator):
@@ -199,7 +191,7 @@ def test_neither_end_costs_half_a_level(bound):
     toy.to_rgb.kernel.assign(0.9 * np.eye(3)[None, None])
     model = convert(toy)
     for seed in (50, 51):
-        photo = draw_photo(seed)
+        photo = draw_photo(seed, 48, 64)
         expected = (np.asarray(toy(images.to_float(photo)[None]))[0] + 1) * 127.5
         difference = run_int8(model, photo) - expected
         assert abs(difference.mean()) < 0.15
@@ -208,7 +200,7 @@ def test_neither_end_costs_half_a_level(bound):
 
 def test_a_photo_that_joins_a_wider_map_still_goes_in_as_pixels():
     toy = built(JoinedToy())
-    photo, model = draw_photo(60), convert(toy)
+    photo, model = draw_photo(60, 48, 64), convert(toy)
     expected = images.to_uint8(np.asarray(toy(images.to_float(photo)[None]))[0])
     assert np.abs(run_int8(model, photo).astype(int) - expected).mean() < 2
     details = interpret(model)[0].get_input_details()[0]

@@ -5,9 +5,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from drawn import draw_photo
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from PIL import Image
 
 from animegan_tf import images
 from animegan_tf.errors import ExportError
@@ -24,15 +24,7 @@ from animegan_tf.runtime.stylizer import Stylizer
 # The converters' own deprecations are not ours.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 SAID = {"name": "toy", "system": "fast", "recipe": "none", "licence": "CC0-1.0", "credits": "nobody"}
-
-
-def draw_photo(seed: int, height: int = 64, width: int = 80) -> np.ndarray:
-    """Returns uint8 [H, W, 3]: smooth colours of the whole range, as areas of a photo are."""
-    grid = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC))
-
-
-PHOTOS = [draw_photo(seed) for seed in range(8)]
+PHOTOS = [draw_photo(seed, 64, 80) for seed in range(8)]
 
 
 def run(model: bytes, image: np.ndarray) -> np.ndarray:

@@ -133,4 +133,6 @@ def test_a_style_with_choices_can_be_measured(label_style, code_style, tmp_path,
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     monkeypatch.setattr(choice, "_ROUNDS", 1)
     for style in (label_style, code_style):
-        Stylizer.load(style, "auto").warm_up(32, 40)
+        stylizer = Stylizer.load(style, "auto")
+        stylizer.warm_up(32, 40)
+        assert stylizer.backend.format in ("tflite", "onnx")

@@ -62,6 +62,7 @@ def quantize(model: bytes, photos: Sequence[np.ndarray]) -> bytes:
     parsed = _parse(bytes(modify_model_io_type(quantized, tf.uint8, tf.uint8)))
     _check_no_floats(parsed)
     _take_pixels(parsed)
+    _cut_by_saturation(parsed)
     _round_last_kernel(parsed, model, photos[::_MEANS_STRIDE])
     for _ in range(_CENTRING_ROUNDS):
         _centre(parsed, model, photos[::_MEANS_STRIDE])
@@ -139,6 +140,41 @@ def _take_pixels(model: Any) -> None:
         quantization = graph.tensors[index].quantization
         if abs(quantization.scale[0] / _PIXEL_SCALE - 1) > 0.01:  # of tanh it is 1/128, which _centre makes up for
             quantization.scale, quantization.zeroPoint = np.array([_PIXEL_SCALE], np.float32), np.array([128])
+
+
+def _cut_by_saturation(model: Any) -> None:
+    """Lets convolutions write what a bound at the end of the int8 range, and a change of scale, would make of them.
+
+    ReLU with a bound of 1 that joins the photo's scale is MINIMUM and a RELU that TFLite computes one value after the
+    other: 3.6 of 12.8 ms at 512x512, for a bound at which int8 ends by itself.
+    """
+    graph = model.subgraphs[0]
+    made_by = {index: operator for operator in graph.operators for index in operator.outputs}
+    for relu in [operator for operator in graph.operators if _code(model, operator) == schema.BuiltinOperator.RELU]:
+        minimum = made_by.get(relu.inputs[0])
+        convolution = made_by.get(minimum.inputs[0]) if minimum is not None else None
+        if convolution is None or not _saturates(model, convolution, minimum, relu):
+            continue
+        convolution.outputs = relu.outputs
+        convolution.builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.RELU
+        graph.operators = [operator for operator in graph.operators if operator not in (minimum, relu)]
+
+
+def _saturates(model: Any, convolution: Any, minimum: Any, relu: Any) -> bool:
+    """Whether convolution -> minimum -> relu is that convolution alone, cut off at the end of the range of int8."""
+    graph, builtin = model.subgraphs[0], schema.BuiltinOperator
+    if (_code(model, convolution), _code(model, minimum)) != (builtin.CONV_2D, builtin.MINIMUM):
+        return False
+    readers = [index for operator in graph.operators for index in operator.inputs]
+    if any(readers.count(operator.outputs[0]) > 1 for operator in (convolution, minimum)):
+        return False
+    bound = graph.tensors[minimum.inputs[1]]
+    if not _is_constant(model, bound) or bound.shape.size:
+        return False
+    scale, zero = (values[0] for values in (bound.quantization.scale, bound.quantization.zeroPoint))
+    largest = (float(_constant(model, bound, np.int8)) - zero) * scale
+    written = graph.tensors[relu.outputs[0]].quantization
+    return abs((127 - written.zeroPoint[0]) * written.scale[0] - largest) <= written.scale[0]
 
 
 def _round_last_kernel(model: Any, reference: bytes, photos: Sequence[np.ndarray]) -> None:

@@ -8,7 +8,7 @@ from keras import layers, ops
 
 from animegan_tf import images
 from animegan_tf.errors import ConfigError, DataError, ExportError
-from animegan_tf.export import parity
+from animegan_tf.export import int8, parity
 from animegan_tf.export.graph import stylize_function
 from animegan_tf.export.int8 import measure_ranges
 from animegan_tf.export.run import ExportOptions, export_run, read_calibration
@@ -58,6 +58,21 @@ class JoinedToy(Toy):
             x = block(x)
         packed = ops.space_to_depth(photo, 2)
         return ops.tanh(ops.depth_to_space(self.to_rgb(ops.concatenate([3.0 * x, packed], axis=-1)), 2))
+
+
+class BoundedToy(Toy):
+    """Maps that end at `largest` join the photo in front of the last convolution."""
+
+    def __init__(self, largest: float, **kwargs):
+        super().__init__(**kwargs)
+        self.last = [layers.Conv2D(4, 3, padding="same"), layers.ReLU(largest)]
+
+    def call(self, photo, training=False):
+        x = photo
+        for block in [*self.blocks, *self.last]:
+            x = block(x)
+        packed = ops.space_to_depth(photo, 2)
+        return ops.clip(ops.depth_to_space(self.to_rgb(ops.concatenate([x, packed], axis=-1)), 2), -1.0, 1.0)
 
 
 class Gain(Generator):
@@ -182,7 +197,20 @@ def test_kernels_have_a_scale_per_channel(toy_model):
 def test_the_fast_generator_has_no_change_of_scale_but_at_its_ends(new_generator):
     _, operators = interpret(convert(new_generator("fast", 4), PHOTOS[:4]))
     assert operators.count("QUANTIZE") <= 3  # both ends, and the photo where it joins the last convolution
-    assert not {"DEQUANTIZE", "RSQRT", "SUB", "SQUARED_DIFFERENCE"} & set(operators)
+    assert not {"DEQUANTIZE", "RSQRT", "SUB", "SQUARED_DIFFERENCE", "MINIMUM", "RELU"} & set(operators)
+
+
+@pytest.mark.parametrize(("bound", "kept"), [(1.0, False), (0.5, True)])
+def test_a_bound_where_int8_ends_anyway_costs_no_operation(bound, kept, monkeypatch):
+    toy = built(BoundedToy(bound))
+    model, photo = convert(toy), draw_photo(61, 48, 64)
+    _, operators = interpret(model)
+    assert ("RELU" in operators, "MINIMUM" in operators) == (kept, kept)
+    monkeypatch.setattr(int8, "_cut_by_saturation", lambda model: None)
+    with_bound = convert(toy)
+    assert "MINIMUM" in interpret(with_bound)[1]
+    difference = run_int8(model, photo).astype(int) - run_int8(with_bound, photo)
+    assert np.abs(difference).max() <= 2 and np.abs(difference).mean() < 0.2
 
 
 @pytest.mark.parametrize("bound", [ops.tanh, lambda x: ops.clip(x, -1.0, 1.0)], ids=["tanh", "clip"])

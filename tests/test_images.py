@@ -1,4 +1,4 @@
-"""images: the pixel convention, and pictures of every kind read and written safely."""
+"""images: pictures of every kind are read and written safely."""
 
 from __future__ import annotations
 
@@ -15,24 +15,17 @@ from PIL import ExifTags, Image, ImageCms
 from animegan_tf.errors import ImageError
 from animegan_tf.images import (
     Picture,
-    blend,
     encode_picture,
     find_images,
     from_pil,
-    pad_to_multiple,
     portable_bytes,
     read_header,
     read_picture,
     read_thumbnail,
-    reflect_indices,
-    to_float,
     to_pil,
-    to_uint8,
     write_atomic,
     write_picture,
 )
-
-ALL_LEVELS = np.arange(256, dtype=np.uint8)
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -60,24 +53,6 @@ def png_header(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
-
-
-# The pixel convention
-
-
-def test_float_range_ends_at_exactly_minus_one_and_one():
-    floats = to_float(np.array([0, 255], np.uint8))
-    assert floats.tolist() == [-1.0, 1.0]
-    assert floats.dtype == np.float32
-
-
-def test_all_256_levels_survive_the_round_trip():
-    np.testing.assert_array_equal(to_uint8(to_float(ALL_LEVELS)), ALL_LEVELS)
-
-
-def test_to_uint8_rounds_to_the_nearest_level_and_clips():
-    values = np.array([-2.0, (100.4 / 127.5) - 1, (100.6 / 127.5) - 1, 2.0], np.float32)
-    assert to_uint8(values).tolist() == [0, 100, 101, 255]
 
 
 # Reading
@@ -181,12 +156,6 @@ def test_a_header_is_read_without_the_picture(tmp_path):
         read_header(tmp_path / "a.png", 5_000_000)
     with pytest.raises(ImageError, match="nix.png: no such file"):
         read_header(tmp_path / "nix.png")
-
-
-def test_a_blend_is_linear_and_rounded():
-    photo, styled = np.array([0, 10, 255], np.uint8), np.array([255, 11, 0], np.uint8)
-    assert blend(photo, styled, 0.2).tolist() == [51, 10, 204]
-    assert blend(photo, styled, 0).tolist() == photo.tolist() and blend(photo, styled, 1).tolist() == styled.tolist()
 
 
 def test_pil_image_that_never_was_a_file_has_suffix_png():
@@ -376,38 +345,6 @@ def test_unwritable_output_is_an_image_error_and_leaves_no_temporary_file(name, 
     with pytest.raises(ImageError, match=f"Cannot write .*{Path(name).name}: "):
         write_atomic(tmp_path / name, b"data")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
-
-
-# Padding
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
-@pytest.mark.parametrize("extra", [0, 1, 5, 30])
-def test_reflect_indices_equal_numpys_reflect(size, extra):
-    expected = np.pad(np.arange(size), (0, extra), mode="reflect") if size > 1 else np.zeros(1 + extra)
-    np.testing.assert_array_equal(reflect_indices(size, size + extra), expected)
-
-
-def test_a_margin_is_added_on_every_side(rng):
-    pixels = rng.integers(0, 256, (10, 13, 3)).astype(np.uint8)
-    expected = np.pad(pixels, ((4, 10), (4, 7), (0, 0)), mode="reflect")
-    padded = pad_to_multiple(pixels, 8, margin=4)
-    np.testing.assert_array_equal(padded, expected)
-    np.testing.assert_array_equal(padded[4:14, 4:17], pixels)
-
-
-def test_pad_to_multiple_reflects_at_the_bottom_and_right(rng):
-    pixels = rng.integers(0, 256, (5, 9, 3), dtype=np.uint8)
-    expected = np.pad(pixels, ((0, 3), (0, 7), (0, 0)), mode="reflect")
-    np.testing.assert_array_equal(pad_to_multiple(pixels, 8), expected)
-
-
-@pytest.mark.parametrize(
-    ("shape", "multiple", "minimum", "expected"),
-    [((16, 24), 8, 0, (16, 24)), ((1, 1), 8, 32, (32, 32)), ((40, 3), 8, 32, (40, 32)), ((10, 50), 24, 32, (48, 72))],
-)
-def test_padded_size_is_a_multiple_and_at_least_the_minimum(shape, multiple, minimum, expected):
-    assert pad_to_multiple(np.zeros((*shape, 3), np.uint8), multiple, minimum).shape == (*expected, 3)
 
 
 def test_a_file_in_place_of_the_folder_is_said(tmp_path):

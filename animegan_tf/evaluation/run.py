@@ -22,7 +22,9 @@ from animegan_tf.evaluation.cost import Cost, count_macs, file_sizes, measure_la
 from animegan_tf.evaluation.networks import FEATURES, Networks, load_networks
 from animegan_tf.evaluation.pictures import Folder, Photo, match_outputs, read_output, spread
 from animegan_tf.evaluation.scores import Evaluation, Tally
+from animegan_tf.manifest import read_manifest
 from animegan_tf.options import check_bounds, option
+from animegan_tf.runtime.backends import find_file
 from animegan_tf.runtime.looks import Look, parse_label
 from animegan_tf.runtime.stylizer import Stylizer, find_style
 
@@ -92,8 +94,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     Raises:
       AnimeganError: one sentence. Single pictures that cannot be read are skipped and named on stderr.
     """
-    for name in options.styles:  # what is misspelt is said before anything is loaded
-        find_style(name)
+    _check_choices(options)  # what is misspelt is said before anything is loaded
     if options.clip not in ("", SYNTHETIC) and not Path(options.clip).exists():
         raise DataError(f"--clip={options.clip} does not exist.")
     photos = Folder(Path(options.photo_dir), "photo_dir", options.limit, options.max_side)
@@ -161,6 +162,14 @@ def measure(
         notes=tuple(_notes(own, target, results, networks)),
         sheet=report.contact_sheet(["photo", *results], rows) if rows else None,
     )
+
+
+def _check_choices(options: EvaluateOptions) -> None:
+    manifests = [read_manifest(find_style(name)) for name in options.styles]
+    if options.label and not any(manifest.classes for manifest in manifests):
+        raise ConfigError("--label is for a style that holds several, and none of --styles does.")
+    if options.style_image and not any(find_file(options.backend, m, role="style_encoder") for m in manifests):
+        raise ConfigError("--style_image is for a style that follows a style picture, and none of --styles does.")
 
 
 def _tally(pictures: Iterable[Photo], networks: Networks) -> Tally:

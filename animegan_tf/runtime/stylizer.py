@@ -278,14 +278,12 @@ class Stylizer:
           output: for a path only: the file to write; None writes `<stem>_<style><suffix>` beside the picture, the
             style followed by the label or the name of the code: photo_scenes-monet.jpg.
           overwrite: whether an existing file may be replaced.
-          max_pixels: larger files (and bytes) are refused before decoding. A file that has more than MAX_PIXELS where
-            this allows it is read and written in strips, see `animegan_tf.runtime.large`.
+          max_pixels: larger ones are refused; files above MAX_PIXELS go in strips, see `animegan_tf.runtime.large`.
           progress: called after each tile, with the number of tiles done and of all.
 
         Raises:
           UsageError: an argument is wrong.
-          ImageError: the picture cannot be read or written.
-          StyleError: the model failed on it.
+          ImageError: the picture cannot be read or written. StyleError: the model failed on it.
         """
         _check_options(strength, max_side)
         look = self.look(label, code, variation)
@@ -294,13 +292,14 @@ class Stylizer:
         )
         if isinstance(image, (str, os.PathLike)):
             target = _free_target(Path(image), output, look.name, overwrite)
-            if header := _large_header(image, max_pixels):
-                from animegan_tf.runtime.large import stylize_file
-
-                strips = functools.partial(self.strips, look=look, tile=tile, progress=progress)
-                stylize_file(Path(image), header, target, strips, strength, max_side)
-            else:
+            header = _large_header(image, max_pixels)
+            if header is None:
                 write_picture(target, apply(_read(image, max_pixels)))
+                return target
+            from animegan_tf.runtime.large import stylize_file
+
+            strips = functools.partial(self.strips, look=look, tile=tile, progress=progress)
+            stylize_file(Path(image), header, target, strips, strength, max_side)
             return target
         if output is not None:
             raise UsageError("output is for a picture given by its path; other kinds are returned, not written.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -73,6 +74,8 @@ def make_style(options: NewStyleOptions) -> None:
     recipe = recipe_config(options)
     for flag in KINDS:  # before anything is written
         list_pictures(Path(getattr(options, flag)), flag)
+    if not _can_publish() and not _has_tensorflow():
+        print("TensorFlow, which exports, is not installed here: the style is trained, no more.")
     with locked(options.work):
         session = _open(options, recipe)
         try:
@@ -113,8 +116,11 @@ def _open(options: NewStyleOptions, recipe: TrainConfig) -> Session:
         _empty(options.work)
         state = State(options.said)
     check_same(state, options.said, options.work)
-    if "export" in state.done and not (options.target / MANIFEST_NAME).exists():
+    exported = (options.target / MANIFEST_NAME).exists()
+    if "export" in state.done and not exported:
         state.done = list(_FIRST)
+    elif state.exporting and exported and not options.overwrite and "export" not in state.done:
+        state.done.append("export")  # and ended right there: the folder appears whole, and was not there before
     if "export" not in state.done:
         check_target(options.target, options.overwrite)
     if state.done and state.done != list(_STAGES):
@@ -200,6 +206,8 @@ def _config(session: Session) -> TrainConfig:
 
 def _export(session: Session) -> None:
     print("exporting ...")
+    session.state.exporting = True
+    session.keep()
     publish.export_style(session.options, session.run_dir, session.work / "pictures/photo")
 
 
@@ -219,8 +227,18 @@ def _can_publish() -> bool:
     return chosen_backend() == "tensorflow"
 
 
+def _has_tensorflow() -> bool:
+    return importlib.util.find_spec("tensorflow") is not None
+
+
 def _publish_elsewhere(options: NewStyleOptions) -> None:
-    """Runs the same command under TensorFlow, in a process of its own; the finished stages are skipped."""
+    """Runs the same command under TensorFlow, in a process of its own; the finished stages are skipped.
+
+    Raises:
+      AnimeganError: TensorFlow is not installed, or that process failed. KeyboardInterrupt: it was interrupted.
+    """
+    if not _has_tensorflow():
+        raise AnimeganError("The style is trained; where TensorFlow is installed the same command goes on from here.")
     flags = [f"--{field.name}={getattr(options, field.name)}" for field in dataclasses.fields(options)]
     code = "import sys; from animegan_tf.studio.new_style import main; sys.exit(main())"
     environment = os.environ | {"KERAS_BACKEND": "tensorflow"}

@@ -60,6 +60,9 @@ class NewStyleOptions:
         for name in ("style_dir", "photo_dir", "out"):
             if not getattr(self, name):
                 raise ConfigError(f"--{name} is needed.")
+        for name in ("style_dir", "photo_dir"):
+            if self.target.is_relative_to(os.path.abspath(getattr(self, name))):
+                raise ConfigError(f"--out={self.out} is inside --{name}, whose pictures would then include results.")
 
     @property
     def target(self) -> Path:

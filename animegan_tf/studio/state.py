@@ -30,7 +30,8 @@ class State:
 
     said: the arguments that decide the training. plan: values of the recipe that were planned, by flag name.
     speed: as measured, start and steps of plan.Speed. reserve: seconds to leave for what follows training.
-    spent: seconds of wall time used so far. done: finished stages.
+    spent: seconds of wall time used so far. done: finished stages. exporting: whether the export was begun, to a place
+    where nothing was.
     """
 
     said: dict[str, Any]
@@ -39,6 +40,7 @@ class State:
     reserve: float = 0.0
     spent: float = 0.0
     done: list[str] = field(default_factory=list)
+    exporting: bool = False
     version: int = _VERSION
 
 

@@ -190,11 +190,27 @@ def test_a_style_picture_is_for_the_styles_that_follow_one(run, code_style, tiny
         (["--styles=hokusai", "--photo_dir=/nowhere", "--max_side=16"], "--max_side=16 is below 32"),
         (["--styles=hokusai", "--photo_dir=/nowhere", "--sheet=a.txt"], "--sheet=a.txt must end in one of .jpg"),
         (["--styles=hokusai", "--photo_dir=/nowhere", "--clip=/no.mp4"], "--clip=/no.mp4 does not exist."),
+        (["--styles=hokusai", "--photo_dir=/nowhere", "--label=monet"], "--label is for a style that holds several"),
+        (["--styles=hokusai", "--photo_dir=/nowhere", "--style_image=a.png"], "--style_image is for a style that"),
+        (["--outputs=/nowhere", "--photo_dir=/nowhere", "--label=monet"], "none of --styles does."),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_code_2(run, arguments, sentence):
     code, _, error = run(*arguments)
     assert code == 2 and sentence in error and len(error.splitlines()) == 1
+
+
+def test_the_precision_is_that_of_the_file_that_runs(run, tiny_style, picture_dirs, tmp_path):
+    arguments = f"--styles={tiny_style}", f"--photo_dir={picture_dirs[0]}", "--backend=onnx", *FAST
+    code, _, err = run(*arguments, "--precision=float32", f"--json={tmp_path / 'f.json'}")
+    assert code == 0, err
+    found = json.loads((tmp_path / "f.json").read_text())
+    stylizer = Stylizer.load(tiny_style, "onnx", "float32")
+    pairs = [(photo, stylizer.stylize(photo)) for photo in _pixels(picture_dirs[0])]
+    assert found["results"][0]["psnr"] == pytest.approx(np.mean([psnr(*pair) for pair in pairs]))
+    assert (found["settings"]["backend"], found["settings"]["precision"]) == ("onnx", "float32")
+    code, _, err = run(*arguments, "--precision=int8")
+    assert code == 2 and "int8" in err and len(err.splitlines()) == 1
 
 
 def test_the_same_style_twice_is_refused(tiny_style, picture_dirs):

@@ -195,6 +195,21 @@ def test_a_style_folder_that_is_gone_is_exported_again(options, stages):
     assert stages.calls == ["export", "evaluate"]
 
 
+def test_an_export_that_ended_unseen_is_not_in_the_way(options, stages, monkeypatch):
+    """The folder was moved into place, and the process ended before it could write that down."""
+    export = publish.export_style
+
+    def ended(*arguments):
+        export(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publish, "export_style", ended)
+    assert main(_argv(options)) == 130 and _state(options)["done"] == STAGES[:3]
+    stages.calls.clear()
+    assert main(_argv(options)) == 0
+    assert stages.calls == ["evaluate"] and _state(options)["done"] == STAGES
+
+
 def test_a_folder_that_is_in_the_way_is_left_alone(options, stages, capsys):
     options.target.mkdir(parents=True)
     assert main(_argv(options)) == 2
@@ -227,6 +242,19 @@ def test_under_another_backend_a_second_process_publishes(options, stages, monke
     assert stages.calls == ["plan", "train"] and calls[0][1] == "tensorflow"
     assert parse_flags(NewStyleOptions, calls[0][0][3:]) == options  # whatever lines the credits have
     assert "trained, but what follows failed: the same command goes on from there." in capsys.readouterr().err
+
+
+def test_without_tensorflow_a_style_is_trained_and_what_is_missing_said_first(options, stages, monkeypatch, capsys):
+    monkeypatch.setattr(new_style, "chosen_backend", lambda: "jax")
+    monkeypatch.setattr(new_style.importlib.util, "find_spec", lambda name: None)
+    assert main(_argv(options)) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("TensorFlow, which exports, is not installed here: the style is trained, no more.")
+    assert "The style is trained; where TensorFlow is installed the same command goes on from here." in err
+    assert _state(options)["done"] == STAGES[:3]
+    monkeypatch.undo()
+    calls = Stages(monkeypatch).calls
+    assert main(_argv(options)) == 0 and calls == ["export", "evaluate"]
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,8 @@ def test_paths_are_absolute_beside_each_other(options, monkeypatch, tmp_path):
     ("change", "error", "message"),
     [
         ({"out": ""}, ConfigError, "--out is needed."),
+        ({"out": "photos/new/mine", "photo_dir": "photos"}, ConfigError, "--out=photos/new/mine is inside --photo_dir"),
+        ({"out": "prints", "style_dir": "./prints"}, ConfigError, "--out=prints is inside --style_dir"),
         ({"minutes": 0.01}, ConfigError, "--minutes=0.01 is below the smallest allowed value, 0.1."),
         ({"precision": "float16"}, ConfigError, "--precision=float16 is not one of auto, float32, mixed_bfloat16."),
         ({"recipe": "fast_stile"}, UnknownNameError, "Did you mean 'fast_style'?"),

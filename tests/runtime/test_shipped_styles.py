@@ -64,9 +64,11 @@ def test_a_style_was_made_by_a_recipe_that_ships(name):
     assert read_style(name).recipe in list_recipes()
 
 
+@pytest.mark.parametrize("size", [(256, 256), (192, 320), (101, 137)])
 @pytest.mark.parametrize("name", STYLES)
-def test_every_file_gives_the_same_picture(name):
-    photo = read_picture(EXAMPLE).pixels[100:201, 300:437]
+def test_every_file_gives_the_same_picture(name, size):
+    photo = read_picture(EXAMPLE).pixels[100 : 100 + size[0], 300 : 300 + size[1]]
+    assert photo.shape == (*size, 3)
     expected = Stylizer.load(name)(photo).astype(int)
     for file in read_style(name).files:
         difference = np.abs(Stylizer.load(name, file.format, file.precision)(photo) - expected)

@@ -17,8 +17,10 @@ from animegan_tf.benchmark.timing import summary
 from animegan_tf.config import TrainConfig, list_recipes, read_flagfile
 
 DECODED, KEPT = "decoded for each sample", "decoded once, kept in memory"
-# Batches that were made ahead while the other pipeline ran; what they took is not timed.
-_AHEAD = 4
+# Batches that were made ahead while nobody asked for them, a dozen where tf.data tunes itself: they are not timed.
+_AHEAD = 16
+# Seconds between two looks at whether a pipeline is still at work, and the most that is waited for it.
+_LOOK, _PATIENCE = 0.05, 30.0
 
 
 @contextlib.contextmanager
@@ -64,6 +66,7 @@ def measure_pipeline(options: BenchmarkOptions, found: dict, save: Save) -> None
         rates: dict[str, list[float]] = {name: [] for name in batches}
         for number in tqdm(range(options.rounds + 1), desc="pipeline", unit=" rounds", leave=False, disable=None):
             for name, iterator in batches.items():
+                _wait_until_idle()
                 rate = _rate(iterator, options.batches, config.batch_size)
                 rates[name] += [rate] if number else []
     found |= {"recipe": config.recipe, "image_size": config.image_size, "batch_size": config.batch_size}
@@ -77,6 +80,16 @@ def _rate(iterator: Iterator, batches: int, batch_size: int) -> float:
     start = time.perf_counter()
     _take(iterator, batches)
     return batches * batch_size / (time.perf_counter() - start)
+
+
+def _wait_until_idle() -> None:
+    """Waits for the other pipeline to fill its buffers: what it makes ahead would be taken from this one's time."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        before = time.process_time()
+        time.sleep(_LOOK)
+        if time.process_time() - before < 0.1 * _LOOK:
+            return
 
 
 def _take(iterator: Iterator, count: int) -> None:

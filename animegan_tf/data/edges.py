@@ -10,8 +10,7 @@ from animegan_tf import images
 from animegan_tf.errors import DataError, ImageError, MissingExtraError, UsageError
 
 # OpenCV's fixed-point weights of cv2.cvtColor(..., COLOR_RGB2GRAY), 15 bits: 0.299, 0.587, 0.114.
-_GRAY_WEIGHTS = (9798, 19235, 3735)
-_GRAY_SHIFT = 15
+_GRAY_WEIGHTS = np.array([9798, 19235, 3735], np.float32) / np.float32(1 << 15)
 
 
 def load_cv2(purpose: str = "Edge smoothing"):
@@ -41,14 +40,9 @@ def to_gray(image: np.ndarray) -> np.ndarray:
     Returns:
       [H, W, 3] uint8.
     """
-    # Channel by channel: NumPy multiplies matrices of whole numbers without the machine's vector units.
-    luma = np.full(image.shape[:2], 1 << (_GRAY_SHIFT - 1), np.uint32)
-    for channel, weight in enumerate(_GRAY_WEIGHTS):
-        luma += image[..., channel].astype(np.uint32) * weight
-    luma >>= _GRAY_SHIFT
-    gray = np.empty(image.shape, np.uint8)
-    gray[...] = luma[..., None]
-    return gray
+    # Exact: 23 bits hold every product and sum of them.
+    luma = (image.reshape(-1, 3).astype(np.float32) @ _GRAY_WEIGHTS + np.float32(0.5)).astype(np.uint8)
+    return np.repeat(luma, 3).reshape(image.shape)
 
 
 def smooth_edges(

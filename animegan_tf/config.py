@@ -164,6 +164,7 @@ class TrainConfig:
     )
     pretrain_tails: str = option("both", "double tail: what pre-training trains", "losses", choices=("both", "support"))
 
+    generator_optimizer: str = option("adam", "of the generator", "optimisation", choices=("adam", "muon"))
     generator_lr: float = option(2e-5, "learning rate of the generator", "optimisation", low=0, high=1)
     discriminator_lr: float = option(4e-5, "learning rate of the discriminator", "optimisation", low=0, high=1)
     pretrain_lr: float = option(2e-4, "learning rate of the content-only phase", "optimisation", low=0, high=1)
@@ -171,7 +172,7 @@ class TrainConfig:
     beta_2: float = option(0.999, "Adam's second decay", "optimisation", low=0, high=0.999999)
     lr_schedule: str = option(
         "constant",
-        "learning rates after pre-training, or in each stage",
+        "rates after pre-training, or in each stage",
         "optimisation",
         choices=("constant", "cosine", "cosine_stages"),
     )
@@ -181,10 +182,7 @@ class TrainConfig:
     )
     discriminator_steps: int = option(1, "discriminator updates per generator update", "optimisation", low=1, high=16)
     freeze_threshold: float = option(
-        0.0,
-        "no discriminator updates while its average loss, penalty aside, is below this; 0: never",
-        "optimisation",
-        low=0,
+        0.0, "no discriminator updates while its mean loss, penalty aside, is below; 0: never", "optimisation", low=0
     )
 
     epochs: int = option(101, "epochs in all, pre-training included", "schedule", low=1)

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from animegan_tf.config import TrainConfig
+from animegan_tf.training.muon import Muon
 
 STAGES = ("discriminator", "pretrain", "train")
 
@@ -128,7 +129,9 @@ def _fall(done):
 
 
 def build_optimizer(config: TrainConfig, side: str, plan: Plan, step) -> keras.optimizers.Optimizer:
-    """Returns Adam for `side` ('generator' or 'discriminator'), with loss scaling under mixed_float16.
+    """Returns Adam for `side` ('generator' or 'discriminator'), or what --generator_optimizer names.
+
+    Under mixed_float16 it scales the loss.
 
     Its rate follows `step`, the trainer's variable, and not the optimizer's own count: that leaves out the steps
     that loss scaling skips.
@@ -139,7 +142,8 @@ def build_optimizer(config: TrainConfig, side: str, plan: Plan, step) -> keras.o
     alone = side == "discriminator" and config.lr_schedule == "cosine_stages"
     schedule = "cosine" if alone else config.lr_schedule
     rate = LearningRate(main, before, plan.pretrain_steps, plan.recipe_steps, schedule)
-    adam = keras.optimizers.Adam(
+    kind = Muon if side == "generator" and config.generator_optimizer == "muon" else keras.optimizers.Adam
+    optimizer = kind(
         lambda: rate(step), config.beta_1, config.beta_2, global_clipnorm=config.clip_norm or None, name=side
     )
-    return keras.optimizers.LossScaleOptimizer(adam) if config.precision == "mixed_float16" else adam
+    return keras.optimizers.LossScaleOptimizer(optimizer) if config.precision == "mixed_float16" else optimizer

@@ -41,7 +41,8 @@ GAN = {
     "gram_target": "set",
     "gram_memory": 0.8,
 }
-FROZEN = {"gradient_penalty": "r1", "penalty_weight": 1.0, "freeze_threshold": 1e6, "adversarial_loss": "hinge"}
+FROZEN = {"gradient_penalty": "r1", "penalty_weight": 1.0, "freeze_threshold": 1e6, "adversarial_loss": "hinge",
+          "generator_optimizer": "muon"}  # fmt: skip
 DOUBLE_TAIL = {"pretrain_tails": "support", "ema_decay": 0.0}
 HALF = {"gradient_penalty": "none", "ema_decay": 0.9}
 

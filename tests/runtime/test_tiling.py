@@ -100,8 +100,12 @@ def test_the_weights_of_a_blend_add_up_to_1_and_step_by_no_more_than_the_ramp_sa
 @pytest.mark.parametrize("shape", [(301, 397), (45, 640), (20, 30)])
 def test_tiles_equal_the_whole_picture_for_random_weights(system, width, shape, rng):
     network = build_generator(system, width)
-    for variable in network.variables:  # off the neutral start, so that zero padding shows
-        if variable.path.endswith(("beta", "moving_mean")):
+    for variable in network.variables:
+        if variable.path.endswith("kernel"):  # each layer passes on what it gets: some starts leave a flat picture
+            variable.assign(
+                rng.normal(0, (2 * max(variable.shape[2:]) / np.prod(variable.shape)) ** 0.5, variable.shape)
+            )
+        elif variable.path.endswith(("beta", "moving_mean")):  # off the neutral start, so that zero padding shows
             variable.assign(rng.normal(0, 0.3, variable.shape))
     style = manifest(
         size_multiple=network.size_multiple, margin=network.margin, receptive_radius=network.receptive_radius
@@ -112,7 +116,7 @@ def test_tiles_equal_the_whole_picture_for_random_weights(system, width, shape, 
 
     pixels = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
     whole = stylized(pixels, style, None, stylize).astype(int)
-    assert whole.shape == pixels.shape and whole.std() > 2
+    assert whole.shape == pixels.shape and whole.std() > 10
     for tile in (64, 150):
         assert np.abs(stylized(pixels, style, tile, stylize) - whole).max() <= 1
 

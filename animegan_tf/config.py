@@ -131,13 +131,12 @@ class TrainConfig:
     )
     color_weight: float = option(15.0, "weight of the colour term, photo and result", "losses", low=0)
     color_loss: str = option("yuv", "colour space of the colour term", "losses", choices=("yuv", "lab"))
+    likeness_weight: float = option(0.0, "weight of the likeness to --content_picture", "losses", low=0)
     chroma_weight: float = option(0.0, "weight of keeping what differs in hue within a photo", "losses", low=0)
     tone_weight: float = option(0.0, "weight of keeping what is lighter and darker within a photo", "losses", low=0)
     tv_weight: float = option(1.0, "weight of total variation", "losses", low=0)
     flat_weight: float = option(0.0, "weight of gradients where the photo is flat", "losses", low=0)
-    cel_weight: float = option(
-        0.0, "weight of the share of neighbours that differ: calm areas anywhere", "losses", low=0
-    )
+    cel_weight: float = option(0.0, "weight of the share of neighbours that differ, anywhere", "losses", low=0)
     edge_weight: float = option(0.0, "weight of the L1 of Sobel edges, photo and result", "losses", low=0)
     landmark_weight: float = option(0.0, "weight of the L1 around facial landmarks", "losses", low=0)
     output_weight: float = option(0.0, "distillation: weight of the L1 to the teacher's picture", "losses", low=0)

@@ -20,7 +20,7 @@ from animegan_tf.losses.adversarial import ADVERSARIAL_LOSSES
 
 Terms = dict[str, Any]
 _KINDS = ("anime", "stylized", "gray", "smooth")
-_PIXEL_TERMS = ("color", "chroma", "tone", "tv", "flat", "cel", "edge", "landmark", "output")
+_PIXEL_TERMS = ("likeness", "color", "chroma", "tone", "tv", "flat", "cel", "edge", "landmark", "output")
 
 
 def feature_names(config: TrainConfig) -> tuple[str, ...]:
@@ -169,6 +169,7 @@ class Objective:
         config, photo = self.config, batch["photo"]
         kept = self._kept_picture(batch)
         losses = {
+            "likeness": lambda: pixel.likeness(kept, stylized),
             "color": lambda: pixel.COLOR_LOSSES[config.color_loss](photo, stylized),
             "chroma": lambda: pixel.chroma_contrast(kept, stylized),
             "tone": lambda: pixel.tone_contrast(kept, stylized),

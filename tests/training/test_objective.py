@@ -202,16 +202,25 @@ def test_pictures_of_one_class_meet_its_target_together(batch, rng):
 
 
 def test_abstraction_takes_the_photos_place_in_what_is_kept(batch, rng):
-    config = replace(CONFIG, content_picture="abstraction", tone_weight=4.0, cel_weight=9.0)
+    config = replace(CONFIG, content_picture="abstraction", likeness_weight=2.0, tone_weight=4.0, cel_weight=9.0)
     assert "abstraction" in stream_names(config) and "abstraction" not in stream_names(CONFIG)
     batch = batch | {"abstraction": rng.uniform(-1, 1, batch["photo"].shape).astype("float32")}
     objective = Objective(config, CountingFeatures())
     terms = objective.generator_terms(batch, batch["abstraction"], objective.targets(batch), None)
-    assert float(terms["content"]) == float(terms["chroma"]) == float(terms["tone"]) == 0
+    assert float(terms["content"]) == float(terms["chroma"]) == float(terms["tone"]) == float(terms["likeness"]) == 0
     assert float(terms["flat"]) == pytest.approx(
         11 * float(pixel.flat_variation(batch["abstraction"], batch["abstraction"])), rel=1e-5
     )
     assert float(terms["cel"]) == pytest.approx(9 * float(pixel.cel(batch["abstraction"])), rel=1e-5)
+
+
+def test_likeness_holds_the_style_to_the_pixels_of_the_abstraction(batch, rng):
+    """L1 of a shift by 0.1 is 0.1, and the steps between neighbours stay as they are."""
+    config = replace(CONFIG, content_picture="abstraction", likeness_weight=3.0)
+    batch = batch | {"abstraction": rng.uniform(-0.8, 0.8, batch["photo"].shape).astype("float32")}
+    objective = Objective(config, CountingFeatures())
+    terms = objective.generator_terms(batch, batch["abstraction"] + np.float32(0.1), objective.targets(batch), None)
+    assert float(terms["likeness"]) == pytest.approx(0.3, rel=1e-4)
 
 
 def test_pretraining_on_pixels_needs_no_features(batch):

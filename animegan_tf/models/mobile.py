@@ -178,7 +178,7 @@ class FastGenerator(ResidualGenerator):
 
     published_width = 24
     size_multiple = 8
-    margin = 32
+    margin = 40
     receptive_radius = 73
     block_count = 8
 

@@ -36,7 +36,7 @@ def twin():
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory, new_generator):
-    """Returns a style folder of a small `fast` in every TFLite precision, for any size and for 128x160."""
+    """Returns a style folder of a small `fast` in every TFLite precision, for any size and for 144x176."""
     generator, out = new_generator("fast", 8), tmp_path_factory.mktemp("android") / "toy"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity, "SIZES", ((64, 64),))
@@ -47,7 +47,7 @@ def style(tmp_path_factory, new_generator):
             out=out,
             formats=("tflite",),
             precisions=PRECISIONS,
-            fixed_size=(128, 160),
+            fixed_size=(144, 176),
             calibration=[draw_photo(seed, 64, 64) for seed in range(4)],
         )
     return out
@@ -64,13 +64,13 @@ def test_the_twin_gives_what_the_stylizer_gives(twin, style, precision):
         found = model.stylize(photo)
         assert found.dtype == np.uint8 and found.shape == photo.shape
         assert np.abs(found.astype(int) - stylizer(photo)).max() <= (0 if precision == "int8" else 1)
-    assert model.allocated == (72, 72)
+    assert model.allocated == (88, 88)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_a_file_of_one_size_gives_the_same_in_the_picture(twin, style, precision):
-    fixed = twin.StyleModel.open(style / f"model_{precision}_128x160.tflite")
-    assert fixed.fixed_size == (128, 160)
+    fixed = twin.StyleModel.open(style / f"model_{precision}_144x176.tflite")
+    assert fixed.fixed_size == (144, 176)
     for size in ((64, 96), (50, 71)):
         photo = draw_photo(20, *size)
         expected = Stylizer.load(style, "tflite", precision)(photo).astype(int)
@@ -80,7 +80,7 @@ def test_a_file_of_one_size_gives_the_same_in_the_picture(twin, style, precision
 
 
 def test_a_photo_too_large_for_a_file_of_one_size_is_shrunk_to_fit(twin, style):
-    fixed = twin.StyleModel.open(style / "model_float32_128x160.tflite")
+    fixed = twin.StyleModel.open(style / "model_float32_144x176.tflite")
     assert fixed.stylize(draw_photo(21, 200, 192)).shape == (64, 61, 3)
     assert fixed.stylize(draw_photo(21, 20, 192)).shape == (10, 96, 3)
 

@@ -65,12 +65,12 @@ def test_what_is_of_no_use_is_one_sentence(wanted, formats, calibrates, message)
 
 @pytest.fixture(scope="module")
 def fast_style(tmp_path_factory, new_generator):
-    """Returns (style folder, network): every TFLite precision, for any size and for 80x96."""
+    """Returns (style folder, network): every TFLite precision, for any size and for 96x112."""
     generator, out = new_generator("fast", 8), tmp_path_factory.mktemp("precisions") / "toy"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity, "SIZES", ((64, 64), (32, 96)))
         patch.setattr(parity, "MEAN_TOLERANCE", 1.0)  # of random weights nothing is expected
-        options = {"formats": ("tflite",), "precisions": TFLITE, "fixed_size": (80, 96), "calibration": PHOTOS}
+        options = {"formats": ("tflite",), "precisions": TFLITE, "fixed_size": (96, 112), "calibration": PHOTOS}
         write_style_folder(generator, describe(generator, **SAID), out=out, **options)
     return out, generator
 
@@ -79,7 +79,7 @@ def test_every_precision_is_written_for_any_size_and_for_one(fast_style):
     manifest = read_manifest(fast_style[0])
     assert [(file.path, file.size) for file in manifest.files] == [
         *((f"model_{precision}.tflite", None) for precision in TFLITE),
-        *((f"model_{precision}_80x96.tflite", (80, 96)) for precision in TFLITE),
+        *((f"model_{precision}_96x112.tflite", (96, 112)) for precision in TFLITE),
     ]
     assert [file.mean_error is None for file in manifest.files] == [True, True, False, False] * 2
     for precision in (None, *TFLITE):
@@ -90,12 +90,12 @@ def test_a_file_of_one_size_takes_no_other_and_computes_the_same(fast_style, rng
     from ai_edge_litert.interpreter import Interpreter
 
     out, generator = fast_style
-    image = rng.uniform(-1, 1, (1, 80, 96, 3)).astype(np.float32)
+    image = rng.uniform(-1, 1, (1, 96, 112, 3)).astype(np.float32)
     expected = np.asarray(generator(image, training=False))
-    fixed = Interpreter(str(out / "model_float32_80x96.tflite"))
+    fixed = Interpreter(str(out / "model_float32_96x112.tflite"))
     (detail,) = fixed.get_input_details()
-    assert detail["shape_signature"].tolist() == [1, 80, 96, 3]
-    assert fixed.get_output_details()[0]["shape"].tolist() == [1, 80, 96, 3]
+    assert detail["shape_signature"].tolist() == [1, 96, 112, 3]
+    assert fixed.get_output_details()[0]["shape"].tolist() == [1, 96, 112, 3]
     np.testing.assert_allclose(fixed.get_signature_runner()(image=image)["stylized"], expected, atol=1e-4)
 
 
@@ -103,12 +103,12 @@ def test_a_file_of_one_size_takes_no_other_and_computes_the_same(fast_style, rng
 def test_signatures_have_sensible_names(fast_style, precision):
     from ai_edge_litert.interpreter import Interpreter
 
-    for suffix in ("", "_80x96"):
+    for suffix in ("", "_96x112"):
         interpreter = Interpreter(str(fast_style[0] / f"model_{precision}{suffix}.tflite"))
         assert interpreter.get_signature_list() == {"stylize": {"inputs": ["image"], "outputs": ["stylized"]}}
         kind = np.uint8 if precision == "int8" else np.float32
-        result = interpreter.get_signature_runner("stylize")(image=np.zeros((1, 80, 96, 3), kind))
-        assert result["stylized"].shape == (1, 80, 96, 3) and result["stylized"].dtype == kind
+        result = interpreter.get_signature_runner("stylize")(image=np.zeros((1, 96, 112, 3), kind))
+        assert result["stylized"].shape == (1, 96, 112, 3) and result["stylized"].dtype == kind
 
 
 def test_weights_are_stored_in_fewer_bytes(fast_style):
@@ -127,9 +127,9 @@ def test_dynamic_int8_runs_through_the_runtime_when_asked_for(fast_style):
 
 def test_the_mean_of_dynamic_int8_is_of_the_check_picture(fast_style, monkeypatch):
     out, generator = fast_style
-    path = out / "model_dynamic_int8_80x96.tflite"
-    largest, mean = parity.measure_mean(generator, path, "tflite", [(80, 96)])
-    image = images.to_float(parity.check_picture(80, 96))
+    path = out / "model_dynamic_int8_96x112.tflite"
+    largest, mean = parity.measure_mean(generator, path, "tflite", [(96, 112)])
+    image = images.to_float(parity.check_picture(96, 112))
     from ai_edge_litert.interpreter import Interpreter
 
     found = Interpreter(str(path)).get_signature_runner()(image=image)["stylized"]
@@ -139,7 +139,7 @@ def test_the_mean_of_dynamic_int8_is_of_the_check_picture(fast_style, monkeypatc
     assert (file.max_error, file.mean_error) == (pytest.approx(largest), pytest.approx(mean))
     monkeypatch.setattr(parity, "MEAN_TOLERANCE", mean / 2)
     with pytest.raises(ExportError, match=r"loses too much in int8 \(leave it out of --precisions\)"):
-        parity.measure_mean(generator, path, "tflite", [(80, 96)])
+        parity.measure_mean(generator, path, "tflite", [(96, 112)])
     path = out.parent / "broken.tflite"
     path.write_bytes(b"not a model")
     with pytest.raises(ExportError, match="broken.tflite was written but does not run"):
@@ -156,22 +156,22 @@ def test_the_program_says_what_delegates_take_and_refuses_sizes(tmp_path, write_
     monkeypatch.setattr(parity, "SIZES", ((64, 64),))
     write_run(tmp_path / "run", "fast", 4)
     arguments = [f"--run_dir={tmp_path / 'run'}", "--formats=tflite", "--precisions=float32", "--author=me"]
-    for size in ("76x80", "64x80"):
+    for size in ("92x96", "80x96"):
         with pytest.raises(
             ConfigError,
-            match=f"--fixed_size={size}: sides must be multiples of 8, 72 or more, of which 64 are the margin",
+            match=f"--fixed_size={size}: sides must be multiples of 8, 88 or more, of which 80 are the margin",
         ):
             export_run(
                 ExportOptions(
                     run_dir=str(tmp_path / "run"), out=str(tmp_path / "no"), formats=("tflite",), fixed_size=size
                 )
             )
-    assert main([*arguments, f"--out={tmp_path / 'out'}", "--fixed_size=72x80"]) == 0
+    assert main([*arguments, f"--out={tmp_path / 'out'}", "--fixed_size=88x96"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[::2]] == [
-        "model_float32.tflite", "model_float32_72x80.tflite", str(tmp_path / "out"),
+        "model_float32.tflite", "model_float32_88x96.tflite", str(tmp_path / "out"),
     ]  # fmt: skip
     assert lines[3].endswith("ops in XNNPACK; GPU delegate: has all")
     assert read_manifest(tmp_path / "out").author == "me"
-    assert main([*arguments[:1], "--formats=onnx", "--fixed_size=72x80", f"--out={tmp_path / 'other'}"]) == 2
-    assert "--fixed_size=72x80 is for TFLite files: add tflite to --formats." in capsys.readouterr().err
+    assert main([*arguments[:1], "--formats=onnx", "--fixed_size=88x96", f"--out={tmp_path / 'other'}"]) == 2
+    assert "--fixed_size=88x96 is for TFLite files: add tflite to --formats." in capsys.readouterr().err

@@ -101,6 +101,10 @@ def export_run(options: ExportOptions) -> Manifest:
     from animegan_tf.export.load import load_run
 
     config, generator, step = load_run(Path(options.run_dir), options.step)
+    if calibration:
+        from animegan_tf.export.margin import fit_margin
+
+        generator.margin = fit_margin(generator, calibration)
     check_fits(generator, options.formats, bool(calibration), options.size)
     if preview is not None and bool(styles) != ("code" in generator.inputs_shape):
         raise ConfigError(

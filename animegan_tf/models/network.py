@@ -53,14 +53,14 @@ class Generator(Network):
         noise   [B, N]         a normal draw, or zeros for none
 
     size_multiple: H and W must be multiples of it. margin: pixels to add on each side by reflection, and to cut off
-    after, where zero padding would draw a frame around the picture.
+    after, where zero padding would draw a frame around the picture; an export with photos measures how much.
     receptive_radius: no pixel further away, in rows or columns, changes a pixel of the result; None where statistics of
     the whole picture do. Tiles that overlap by as much equal the whole picture.
     encodes_style: a style picture becomes its `code` input by `encode`.
     """
 
     size_multiple: ClassVar[int]
-    margin: ClassVar[int] = 0
+    margin: int = 0
     receptive_radius: ClassVar[int | None] = None
     encodes_style: ClassVar[bool] = False
 

@@ -71,9 +71,12 @@ def _head(report: dict) -> str:
     load = f"; load average at the start of a part {min(loads):.1f} to {max(loads):.1f}" if loads else ""
     days = sorted({found["started"][:10] for found in _started(sections)})
     when = " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "no day"
+    known = machine.get("instructions")  # reports made before have none
+    instructions = f" ({', '.join(known)})" if known else ""
     return (
-        f"Measured on {when}: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
-        f"{machine['system']}, Python {machine['python']}{load}.\n{packages}.\n\n`{report['command']}`"
+        f"Measured on {when}: {machine['processor']}{instructions}, {machine['cores']} cores, "
+        f"{machine['memory_gb']} GB, {machine['system']}, Python {machine['python']}{load}.\n"
+        f"{packages}.\n\n`{report['command']}`"
     )
 
 

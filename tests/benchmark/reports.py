@@ -27,7 +27,8 @@ def report(**sections: dict) -> dict:
     return {
         "command": "python tools/benchmark.py --anchors=published",
         "machine": {
-            "processor": "A Processor", "cores": 2, "memory_gb": 25.3, "system": "Linux x86_64", "python": "3.11.7",
+            "processor": "A Processor", "instructions": ["AVX2"], "cores": 2, "memory_gb": 25.3,
+            "system": "Linux x86_64", "python": "3.11.7",
             "packages": {"animegan-tf": "0.1.0", "numpy": "2.4.6"},
         },
         "settings": BenchmarkOptions().settings,

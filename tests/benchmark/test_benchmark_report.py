@@ -24,7 +24,7 @@ def measured() -> dict:
 def test_the_tables_hold_the_figures(measured):
     lines = to_markdown(measured).splitlines()
     assert lines[0].startswith(
-        "Measured on 2026-11-22: A Processor, 2 cores, 25.3 GB, Linux x86_64, Python 3.11.7; load"
+        "Measured on 2026-11-22: A Processor (AVX2), 2 cores, 25.3 GB, Linux x86_64, Python 3.11.7; load"
     )
     assert lines[0].endswith("0.1 to 0.2.") and lines[1] == "animegan-tf 0.1.0, numpy 2.4.6."
     assert lines[3] == "`python tools/benchmark.py --anchors=published`"

@@ -10,9 +10,22 @@ from animegan_tf.benchmark.timing import Pace, interleave
 
 def test_the_machine_says_what_it_is():
     found = machine.describe_machine()
-    assert set(found) == {"processor", "cores", "memory_gb", "system", "python", "packages"}
+    assert set(found) == {"processor", "instructions", "cores", "memory_gb", "system", "python", "packages"}
     assert found["cores"] >= 1 and found["memory_gb"] > 0 and found["processor"]
     assert {"animegan-tf", "tensorflow", "numpy", "ai-edge-litert", "onnxruntime"} <= set(found["packages"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "known"),
+    [
+        ("fpu sse2 avx avx2 fma bmi2", ["AVX2"]),
+        ("avx2 avx512f avx512_bf16 avx512_vnni", ["AVX2", "AVX-512", "AVX512-VNNI", "AVX512-BF16"]),
+        ("fp asimd asimdhp asimddp i8mm", ["NEON", "FP16", "DotProd", "I8MM"]),
+        ("", []),
+    ],
+)
+def test_instructions_are_named_as_they_are_known(flags, known):
+    assert machine.instructions(flags) == known
 
 
 @pytest.mark.parametrize(("load", "busy"), [(None, False), (0.1, False), (0.5, False), (0.6, True), (6.0, True)])

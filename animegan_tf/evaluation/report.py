@@ -36,6 +36,7 @@ _ROWS = (
     ("flatness_native", "flat pixels, at full size", ".3f"),
     ("strong_edges", "strong gradients, at 256", ".3f"),
     ("mean_gradient", "mean gradient, levels", ".1f"),
+    ("grid", "grid in calm areas, levels", ".3f"),
     ("", "film", ""),
     ("warping_error", "warping error, levels", ".2f"),
 )

@@ -10,6 +10,7 @@ import numpy as np
 from animegan_tf.evaluation import gradients
 from animegan_tf.evaluation.cost import Cost
 from animegan_tf.evaluation.distributions import frechet_distance, kernel_distance
+from animegan_tf.evaluation.grid import grid_strength
 from animegan_tf.evaluation.metrics import CONTENT_LAYER, MeanGrams, content_distance, psnr, ssim, style_distance
 from animegan_tf.evaluation.networks import Networks, Views
 
@@ -21,7 +22,7 @@ class Scores:
     Against the photos, means over pairs: psnr (dB), ssim, edge_correlation, content_distance; and as whole sets:
     fid_photo, kid_photo. Against the style set: style_distance, style_ratio (its share of the photos' own), fid_style,
     kid_style, gradient_distance (levels). Of the pictures themselves: flatness, flatness_native, strong_edges (shares
-    of pixels), mean_gradient (levels). Of a film: warping_error (levels).
+    of pixels), mean_gradient, grid (levels). Of a film: warping_error (levels).
     """
 
     name: str
@@ -41,6 +42,7 @@ class Scores:
     flatness_native: float | None = None
     strong_edges: float | None = None
     mean_gradient: float | None = None
+    grid: float | None = None
     warping_error: float | None = None
     cost: Cost | None = None
 
@@ -85,7 +87,7 @@ class Tally:
         self.gradients = gradients.GradientHistogram()
         self.vectors: list[np.ndarray] = []
         self._pairs: dict[str, list[float]] = {}
-        self._native = 0.0
+        self._native = self._grid = 0.0
 
     def add(self, pixels: np.ndarray, photo: View | None = None) -> View:
         """Adds a picture, [H, W, 3] uint8 RGB, as the result of `photo` where it is one; returns its view."""
@@ -94,6 +96,7 @@ class Tally:
         self.grams.add(view.seen.layers)
         self.gradients.add(view.gradients)
         self._native += gradients.native_flatness(pixels)
+        self._grid += grid_strength(pixels)
         if view.seen.vector is not None:
             self.vectors.append(view.seen.vector)
         if photo:
@@ -112,6 +115,7 @@ class Tally:
         found: dict[str, float | None] = {key: fmean(values) for key, values in self._pairs.items()}
         found |= {"flatness": self.gradients.flatness, "strong_edges": self.gradients.strong}
         found |= {"mean_gradient": self.gradients.mean, "flatness_native": self._native / self.count}
+        found["grid"] = self._grid / self.count
         if photos:
             found |= self._apart(photos, "photo")
         if style:

@@ -9,7 +9,8 @@ from animegan_tf.models.animeganv3 import AnimeGANv3Discriminator, AnimeGANv3Gen
 from animegan_tf.models.conditional import ConditionalDiscriminator, ConditionalGenerator
 from animegan_tf.models.dcgan import DCGANCritic, DCGANGenerator
 from animegan_tf.models.discriminators import AnimeGANDiscriminator, AnimeGANv2Discriminator
-from animegan_tf.models.mobile import FastGenerator, MobileDiscriminator, MobileGenerator
+from animegan_tf.models.fast import FastGenerator
+from animegan_tf.models.mobile import MobileDiscriminator, MobileGenerator
 from animegan_tf.models.network import Generator, Network
 from animegan_tf.models.style_code import StyleCodeGenerator
 from animegan_tf.models.unet import UEAnimeGANv2Generator

@@ -12,10 +12,13 @@ def box_mean(image, radius: int):
       image: [B, H, W, C] float32, any range.
       radius: of the window, in px.
     """
-    side = 2 * radius + 1
-    # Padded pixels are not counted. Two short passes: a whole-picture running sum would lose digits in float32.
-    image = ops.average_pool(image, (1, side), strides=1, padding="same", data_format="channels_last")
-    return ops.average_pool(image, (side, 1), strides=1, padding="same", data_format="channels_last")
+    # Padded pixels are not counted. Two short passes: a whole-picture running sum would lose digits in float32. Not by
+    # average_pool, whose gradient TensorFlow gets wrong on CPUs without oneDNN where the window is as long as a side.
+    for window in ((1, 2 * radius + 1), (2 * radius + 1, 1)):
+        ones = ops.ones((*window, image.shape[-1], 1), dtype=image.dtype)
+        sums, counts = (ops.depthwise_conv(x, ones, padding="same") for x in (image, ops.ones_like(image)))
+        image = sums / counts
+    return image
 
 
 def guided_filter(guide, image, radius: int, epsilon: float):

@@ -1,6 +1,6 @@
-"""The mobile AnimeGANv2 and the project's own fast generator: batch norm only, in MobileNetV2 form.
+"""The mobile AnimeGANv2, and what the project's own fast generator shares with it: batch norm only, MobileNetV2's form.
 
-They fold to plain convolutions at export. Without image-wide statistics a pixel depends on its neighbourhood alone:
+It folds to plain convolutions at export. Without image-wide statistics a pixel depends on its neighbourhood alone:
 tiles equal the whole picture, and frames of a video do not flicker.
 
 Source: Sandler et al. 2018, MobileNetV2 (inverted residuals); Woo et al. 2018, CBAM (spatial attention).
@@ -15,17 +15,16 @@ import keras
 from keras import layers, ops
 
 from animegan_tf.errors import ConfigError, UnknownNameError
-from animegan_tf.models.bounds import BoundedReLU, clip
+from animegan_tf.models.bounds import BoundedReLU
 from animegan_tf.models.layers import Conv2DTranspose, ConvBlock, SpectralConv2D, chain, upsample_bilinear_tf1
 from animegan_tf.models.network import Generator, Network
 
 _MOMENTUM = 0.98
 _RENORM_CLIPPING = {"rmin": 1 / 3, "rmax": 3.0, "dmax": 5.0}  # the paper's in the end; from the start here
 _RENORM_STATE = ("moving_stddev", "renorm_mean", "renorm_stddev")
-_SHARE_OF_MAPS = 0.1  # of their usual size at the start, beside the photo
 
 
-def _conv_norm(
+def conv_norm(
     filters: int, kernel_size: int = 3, strides: int = 1, activate: bool = True, bound: float = 6.0
 ) -> list[layers.Layer]:
     conv = layers.Conv2D(filters, kernel_size, strides, padding="same", use_bias=False, kernel_initializer="he_normal")
@@ -111,9 +110,9 @@ class InvertedResidual(layers.Layer):
     def build(self, input_shape):
         channels = input_shape[-1]
         depthwise = layers.DepthwiseConv2D(3, padding="same", use_bias=False, depthwise_initializer="he_normal")
-        self.expand = _conv_norm(self.expanded or 2 * channels, 1)
+        self.expand = conv_norm(self.expanded or 2 * channels, 1)
         self.depthwise = [depthwise, *_norm()]
-        self.project = _conv_norm(channels, 1, activate=False)
+        self.project = conv_norm(channels, 1, activate=False)
         self.attend = [SpatialAttention()] if self.attention else []
         _build([*self.expand, *self.depthwise, *self.project, *self.attend], input_shape)
 
@@ -164,64 +163,8 @@ class ResidualGenerator(Generator):
         return [InvertedResidual(self.attention, channels) for channels in inner]
 
 
-@keras.saving.register_keras_serializable(package="animegan_tf")
-class FastGenerator(ResidualGenerator):
-    """274 thousand parameters and 0.57 GMAC at 256x256 at width 24. See `Generator` for input and output.
-
-    Ours. A U-Net from half to an eighth of the resolution, on 2x2 blocks of pixels as channels. The blocks themselves
-    join the last convolution, so that fine lines and letters need not pass through the coarse maps.
-
-    Made for int8: batch norm, which folds into the convolutions, ReLU6, which bounds every map, and no sum over the
-    whole picture. The maps beside the pixels end at 1, because a joint scale takes the larger range; the result is cut
-    off at -1 and 1, because the steps of a tanh's input are three levels wide in the midtones.
-    """
-
-    published_width = 24
-    size_multiple = 8
-    margin = 40
-    receptive_radius = 73
-    block_count = 8
-
-    def __init__(self, width: int = 0, **kwargs):
-        super().__init__(width, **kwargs)
-        w, blocks = self.width, self._make_blocks()
-        self.stem = _conv_norm(w)
-        self.to_quarter = _conv_norm(2 * w, strides=2)
-        self.quarter = blocks[:2]
-        self.to_eighth = _conv_norm(4 * w, strides=2)
-        self.eighth = blocks[2:6]
-        self.from_eighth = _conv_norm(2 * w, 1, activate=False)
-        self.quarter_up = blocks[6:]
-        self.from_quarter = _conv_norm(w, 1, activate=False)
-        self.refine = _conv_norm(2 * w // 3, bound=1.0)
-        self.to_rgb = layers.Conv2D(4 * 3, 3, padding="same", kernel_initializer=_photo_and_equal_subpixels)
-
-    def call(self, photo):
-        pixels = ops.space_to_depth(ops.cast(photo, self.compute_dtype), 2)
-        half = chain(pixels, self.stem)
-        quarter = chain(half, [*self.to_quarter, *self.quarter])
-        x = chain(quarter, [*self.to_eighth, *self.eighth, *self.from_eighth])
-        x = chain(upsample_bilinear_tf1(x) + quarter, [*self.quarter_up, *self.from_quarter])
-        x = chain(upsample_bilinear_tf1(x) + half, self.refine)
-        x = clip(self.to_rgb(ops.concatenate([x, pixels], axis=-1)), -1.0, 1.0)
-        return ops.cast(ops.depth_to_space(x, 2), "float32")
-
-
-def _photo_and_equal_subpixels(shape, dtype=None):
-    """Returns a kernel [3, 3, maps + 12, 12] with which training starts from the photo, its last 12 channels.
-
-    The maps add a little, and the same to all four pixels of a block, so that there is no grid.
-    Source: Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution (ICNR), for the maps.
-    """
-    subpixels = shape[3]
-    color_shape = (*shape[:2], shape[2] - subpixels, subpixels // 4)
-    drawn = _SHARE_OF_MAPS * keras.initializers.GlorotUniform()(color_shape, dtype=dtype)
-    middle = ops.pad(ops.eye(subpixels, dtype=dtype)[None, None], ((1, 1), (1, 1), (0, 0), (0, 0)))
-    return ops.concatenate([ops.concatenate([drawn] * 4, axis=-1), middle], axis=2)
-
-
 def _resize_conv(filters: int) -> list[Callable]:
-    return [upsample_bilinear_tf1, *_conv_norm(filters)]
+    return [upsample_bilinear_tf1, *conv_norm(filters)]
 
 
 def _transpose_conv(filters: int) -> list[Callable]:
@@ -264,7 +207,7 @@ class MobileGenerator(ResidualGenerator):
             raise UnknownNameError("upsampling", upsampling, _UPSAMPLING)
         self.upsampling = upsampling
         w, up = self.width, _UPSAMPLING[upsampling]
-        self.encoder = [*_conv_norm(w), *_conv_norm(2 * w, strides=2), *_conv_norm(4 * w, strides=2)]
+        self.encoder = [*conv_norm(w), *conv_norm(2 * w, strides=2), *conv_norm(4 * w, strides=2)]
         self.middle = self._make_blocks()
         self.decoder = [*up(2 * w), *up(w)]
         self.to_rgb = layers.Conv2D(3, 3, padding="same")

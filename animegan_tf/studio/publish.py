@@ -118,6 +118,7 @@ def _figures(found: Evaluation, options: NewStyleOptions, config: TrainConfig, r
         flatness=(scores.flatness, found.photos.flatness or 0.0, style.flatness or 0.0),
         color=(mean_color(results), mean_color(photos), mean_color(style_pictures)),
         int8_error=int8.mean_error if int8 else None,
+        grid=scores.grid,
         discriminator=discriminator_share(run_dir / "log.txt", config),
     )
 

@@ -15,6 +15,7 @@ from animegan_tf.config import TrainConfig
 STYLE_RATIO, STYLE_RATIO_FAIR = 0.45, 0.6
 SSIM = 0.6
 INT8_ERROR = 0.012
+GRID = 0.15
 _SSIM_TO_SPARE = 0.7
 _FEW_STEPS = 1000
 _KEPT_FLATNESS, _KEPT_COLOR, _GRAYER = 0.7, 0.6, 0.8
@@ -31,8 +32,9 @@ class Figures:
     steps: of the training. style_ratio: style distance of the results as a share of the photos' own.
     ssim: of the luminance of photo and result.
     flatness, color: of (results, photos, style pictures): share of flat pixels; mean of `colorfulness`.
-    int8_error: mean error of the int8 file in [-1, 1]. discriminator: its loss on style pictures and results at the
-    end, as a share of that of one that cannot tell them apart.
+    int8_error: mean error of the int8 file in [-1, 1]. grid: in calm areas, levels, see evaluation.grid.
+    discriminator: its loss on style pictures and results at the end, as a share of that of one that cannot tell them
+    apart.
     """
 
     steps: int
@@ -41,13 +43,14 @@ class Figures:
     flatness: tuple[float, float, float]
     color: tuple[float, float, float]
     int8_error: float | None = None
+    grid: float | None = None
     discriminator: float | None = None
 
 
 def judge(figures: Figures, config: TrainConfig) -> list[str]:
     """Returns the verdict, a sentence for each thing worth saying; advice names flags and values to try."""
     found = [_style(figures, config), _content(figures, config), _calm(figures, config), _colors(figures, config)]
-    found += [_judged(figures, config), _small(figures)]
+    found += [_grid(figures, config), _judged(figures, config), _small(figures)]
     return [sentence for sentence in found if sentence]
 
 
@@ -104,9 +107,10 @@ def _content(figures: Figures, config: TrainConfig) -> str:
     told = f"luminance SSIM to the photo {figures.ssim:.2f}"
     if figures.ssim >= SSIM:
         return f"The content is kept: {told}."
+    holding = "likeness_weight" if config.likeness_weight else "content_weight"
     return (
         f"The content suffers: {told} ({SSIM} is good). "
-        f"Try {_try('content_weight', config, 1.5)}, or {_try('gram_weight', config, 0.7)}."
+        f"Try {_try(holding, config, 1.5, start=1.0)}, or {_try('gram_weight', config, 0.7)}."
     )
 
 
@@ -134,6 +138,15 @@ def _colors(figures: Figures, config: TrainConfig) -> str:
             f"stronger ({style:.0f}). Try {_try('gram_weight', config, 1.6)}."
         )
     return ""
+
+
+def _grid(figures: Figures, config: TrainConfig) -> str:
+    if figures.grid is None or figures.grid <= GRID:
+        return ""
+    return (
+        f"A grid of dots lies over calm areas: {figures.grid:.2f} levels ({GRID} is good). "
+        f"Try {_try('gram_weight', config, 0.5)}."
+    )
 
 
 def _judged(figures: Figures, config: TrainConfig) -> str:

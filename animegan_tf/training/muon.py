@@ -18,7 +18,7 @@ class Muon(keras.optimizers.Adam):
 
     As a matrix [kh kw I, O] the momentum's singular values are brought near 1: what few pictures say of a rare
     direction counts as much as what all say of the common ones. A step is 10 x rate of the kernel's own length.
-    Depthwise kernels, the last convolution's (the picture), biases and norms are Adam's.
+    Kernels of convolutions with a bias, such as the last (the picture), depthwise kernels, biases and norms are Adam's.
 
     Source: Jordan 2024, Muon (github.com/KellerJordan/Muon), its Newton-Schulz coefficients, Nesterov momentum.
     Differs: the momentum is `beta_1`; the length of a step is relative to the kernel's, which suits kernels in front of
@@ -29,8 +29,11 @@ class Muon(keras.optimizers.Adam):
 
     def build(self, variables):
         super().build(variables)
+        # What has no norm behind it has a bias: there the length of a kernel means something, and 0 may be its start.
+        biased = {variable.path.removesuffix("bias") for variable in variables if variable.path.endswith("bias")}
         kernels = [variable for variable in variables if len(variable.shape) == 4]
-        hidden = [kernel for kernel in kernels[:-1] if kernel.shape[-1] > 1]  # 1: depthwise
+        plain = [kernel for kernel in kernels[:-1] if kernel.path.removesuffix("kernel") not in biased]
+        hidden = [kernel for kernel in plain if kernel.shape[-1] > 1]  # 1: depthwise
         self._hidden = {self._get_variable_index(kernel) for kernel in hidden}
 
     def update_step(self, gradient, variable, learning_rate):

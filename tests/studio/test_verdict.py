@@ -30,6 +30,7 @@ GOOD = Figures(
     flatness=(0.2, 0.14, 0.14),
     color=(60.0, 50.0, 70.0),
     int8_error=0.008,
+    grid=0.1,
     discriminator=0.6,
 )
 
@@ -57,6 +58,7 @@ def test_a_good_style_gets_two_sentences():
         ({"color": (20.0, 50.0, 40.0)}, "The colours die: ", "Try --chroma_weight=6, and leave"),
         ({"color": (38.0, 50.0, 60.0)}, "The colours are paler than the photos' (38 against 50)", "--gram_weight=8."),
         ({"discriminator": 0.04}, "The discriminator won: ", "--discriminator_lr=5e-05 or --adversarial_weight=0.5."),
+        ({"grid": 0.3}, "A grid of dots lies over calm areas: 0.30 levels", "Try --gram_weight=2.5."),
         ({"int8_error": 0.02}, "The int8 file differs from the others by 0.020", "use float16."),
     ],
 )
@@ -65,8 +67,14 @@ def test_each_weakness_has_a_sentence_and_an_advice(change, sentence, advice):
     assert len(found) == 1 and advice in found[0]
 
 
+def test_content_is_held_by_the_term_that_the_recipe_holds_it_by():
+    lost, neither = replace(GOOD, ssim=0.5), replace(CONFIG, content_weight=0, pretrain_loss="pixels")
+    assert "Try --likeness_weight=15, or" in judge(lost, replace(neither, likeness_weight=10))[-1]
+    assert "Try --content_weight=1, or" in judge(lost, neither)[-1]
+
+
 def test_what_was_not_measured_is_not_judged():
-    figures = replace(GOOD, style_ratio=None, int8_error=None, discriminator=None)
+    figures = replace(GOOD, style_ratio=None, int8_error=None, grid=None, discriminator=None)
     assert judge(figures, CONFIG) == judge(GOOD, CONFIG)[1:]
 
 

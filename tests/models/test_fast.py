@@ -1,0 +1,81 @@
+"""The fast generator: the bands of the photo against NumPy, what its gates do, and what it starts from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from animegan_tf.models.fast import FastGenerator, _bands
+
+
+def _window_means(x: np.ndarray, side: int) -> np.ndarray:
+    """Returns the means over windows of `side`, zeros beyond the border: [H, W, C] -> the same."""
+    padded = np.pad(x, ((side // 2,) * 2, (side // 2,) * 2, (0, 0)))
+    return np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(0, 1)).mean((-1, -2))
+
+
+def _blocks(photo: np.ndarray) -> np.ndarray:
+    """Returns [H/2, W/2, 4, 3] of [H, W, 3]: the pixels of each block, row by row."""
+    height, width = (side // 2 for side in photo.shape[:2])
+    return photo.reshape(height, 2, width, 2, 3).swapaxes(1, 2).reshape(height, width, 4, 3)
+
+
+def test_bands_are_the_photo_less_its_means(rng):
+    photo = rng.uniform(-1, 1, (32, 40, 3)).astype("float32")
+    pixels = _blocks(photo)
+    block = pixels.mean(2)
+    near = _window_means(block, 5)
+    smooth, details = (np.asarray(part)[0] for part in _bands(pixels.reshape(1, 16, 20, 12)))
+    far = _window_means(near, 9)
+    np.testing.assert_allclose(smooth, far, atol=1e-6)
+    fine = (pixels - block[:, :, None]).reshape(16, 20, 12)
+    np.testing.assert_allclose(12 * details, np.concatenate([fine, block - near, near - far], -1), atol=1e-5)
+
+
+def test_training_starts_from_the_photo(rng):
+    photo = rng.uniform(-1, 1, (1, 32, 40, 3)).astype("float32")
+    generator = FastGenerator(6)
+    before = np.asarray(generator(photo))
+    kernel = np.asarray(generator.to_rgb.kernel)
+    # What the maps add is the same for the four pixels of a block.
+    added = kernel[:, :, :-21]
+    np.testing.assert_array_equal(added, np.concatenate([added[..., :3]] * 4, axis=-1))
+    assert np.abs(before - photo).mean() < 0.25
+    _silence(generator)
+    np.testing.assert_allclose(generator(photo), photo, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("opened", "kept"),
+    [
+        ([1, 0, 0, 0, 0, 0], lambda p, block, near, far: np.where(np.arange(4)[:, None] == 0, p - block + far, far)),
+        ([0, 0, 0, 0, 1, 0], lambda p, block, near, far: far + block - near + 0 * p),
+        ([0, 0, 0, 0, 0, 1], lambda p, block, near, far: near + 0 * p),
+        ([0, 0, 0, 0, 0, 0], lambda p, block, near, far: far + 0 * p),
+    ],
+)
+def test_a_gate_lets_its_detail_through_and_no_other(rng, opened, kept):
+    photo = rng.uniform(-0.3, 0.3, (32, 40, 3)).astype("float32")
+    generator = FastGenerator(6)
+    generator(photo[None])
+    _silence(generator)
+    generator.gates[0].bias.assign(5.4 * np.array(opened, "float32"))
+    pixels = _blocks(photo)
+    block = pixels.mean(2, keepdims=True)
+    near = _window_means(block[:, :, 0], 5)
+    far = _window_means(near, 9)[:, :, None]
+    expected = kept(pixels, block, near[:, :, None], far)
+    np.testing.assert_allclose(_blocks(np.asarray(generator(photo[None]))[0]), expected, atol=1e-5)
+
+
+def _silence(generator: FastGenerator) -> None:
+    """Lets the maps add nothing, so that the photo's bands are all that is left."""
+    kernel = np.array(generator.to_rgb.kernel)
+    kernel[:, :, :-21] = 0
+    generator.to_rgb.kernel.assign(kernel)
+
+
+def test_size():
+    generator = FastGenerator()
+    generator.build((None, 64, 64, 3))
+    assert sum(int(np.prod(variable.shape)) for variable in generator.trainable_variables) == 172_302

@@ -27,8 +27,9 @@ check: .venv/dev ## format, lint, types
 docs: .venv/dev  ## write the generated pages again
 	$(BIN)/python tools/make_docs.py
 
+# Beside the models that the AnimeGAN authors published, where their folder is there.
 bench: .venv/dev ## measure speed, memory, start, input and training; docs/performance.md says how
-	$(BIN)/python tools/benchmark.py --out=out/benchmark --overwrite $(ARGS)
+	$(BIN)/python tools/benchmark.py --out=out/benchmark --overwrite $(if $(wildcard ../shared/anchors),--anchors=../shared/anchors) $(ARGS)
 
 venv: .venv/dev  ## .venv with the pinned packages, everything
 

@@ -25,7 +25,7 @@ EXTRAS = {
     # Trains under KERAS_BACKEND=jax, without TensorFlow; for a GPU, JAX's own extra: jax[cuda13].
     "jax": ["jax>=0.10,<0.11", "keras>=3.15,<3.16", "opencv-python>=4.11", "absl-py>=2.1", "h5py>=3.11"],
     "onnx": ["onnxruntime>=1.20"],
-    # A folder for TF Serving, and its client over gRPC; over REST the client needs nothing of it.
+    # A folder for TF Serving, and its client over gRPC; over REST the client needs absl-py alone.
     "serving": ["tensorflow-serving-api>=2.21,<2.22", "absl-py>=2.1"],
     # Pictures of more than 100 megapixels; libvips (LGPL) comes with it.
     "large": ["pyvips[binary]>=3"],

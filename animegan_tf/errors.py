@@ -48,7 +48,7 @@ class UnknownNameError(UsageError):
 
 
 class MissingExtraError(UsageError):
-    """A dependency is not installed; the message holds the exact pip line. No `extra`: a plain install brings it."""
+    """A dependency is not installed; the message holds the exact pip line. No `extra`: that of the package alone."""
 
     def __init__(self, package: str, extra: str | None, purpose: str):
         requirement = f"'animegan-tf[{extra}]'" if extra else package

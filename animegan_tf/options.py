@@ -53,7 +53,8 @@ def parse_flags(kind: type[T], argv: list[str]) -> T:
     Raises:
       ConfigError: an unknown flag (with a suggestion), a wrong type, a value out of bounds, a left-over argument.
     """
-    with needs_extra("absl", "absl-py", "train", "This program"):
+    # Alone: tools that train nothing, the client of a model server for one, need nothing else.
+    with needs_extra("absl", "absl-py", None, "This program"):
         from absl import flags
 
     values = flags.FlagValues()

@@ -1,6 +1,7 @@
 """The Kotlin of android.md in Python: the same calls of the same interpreter, the same arithmetic around them.
 
-There is no Android in the tests, so they run this; a change on one side belongs on the other.
+There is no Android in the tests, so they run this; a change on one side belongs on the other. The GPU, and the thread
+that it asks for, have no twin.
 """
 
 from __future__ import annotations

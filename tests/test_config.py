@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 
 import pytest
 
@@ -13,7 +14,7 @@ from animegan_tf.config import (
     recipe_differences,
     with_recipe,
 )
-from animegan_tf.errors import ConfigError, UnknownNameError, UsageError
+from animegan_tf.errors import ConfigError, MissingExtraError, UnknownNameError, UsageError
 from animegan_tf.options import given_flag, help_text, parse_flags, run_program, to_flagfile
 
 RECIPES = list_recipes()
@@ -22,6 +23,12 @@ RECIPES = list_recipes()
 def test_flags_become_typed_values():
     config = parse_flags(TrainConfig, ["--gram_layers=a,b", "--xla", "--generator_lr=1e-3", "--seed=7"])
     assert (config.gram_layers, config.xla, config.generator_lr, config.seed) == (("a", "b"), True, 1e-3, 7)
+
+
+def test_without_absl_its_own_pip_line_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "absl", None)
+    with pytest.raises(MissingExtraError, match="^This program needs absl-py: pip install absl-py$"):
+        parse_flags(TrainConfig, [])
 
 
 def test_a_flagfile_gives_an_equal_config_and_later_flags_win(tmp_path):

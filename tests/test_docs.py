@@ -104,6 +104,45 @@ def test_generated_pages_are_current():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: make docs"
 
 
+def test_the_android_page_says_what_the_exporter_says_of_hokusai():
+    from animegan_tf.export.delegates import measure_coverage
+
+    page = (ROOT / "docs/android.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^(model_\w+\.tflite) +(.* ops in XNNPACK.*)$", page, flags=re.MULTILINE)
+    assert [name for name, _ in lines] == ["model_float32.tflite", "model_float16.tflite"]
+    for name, said in lines:
+        assert said == str(measure_coverage((ROOT / "animegan_tf/styles/hokusai" / name).read_bytes()))
+
+
+def test_the_kotlin_of_the_android_page_falls_back_to_the_cpu_and_keeps_to_one_thread():
+    blocks = re.findall(r"```kotlin\n(.*?)```", (ROOT / "docs/android.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    kotlin = "\n".join(blocks)
+    assert re.findall(r"litert:litert-gpu(?:-api)?:([\d.]+)", kotlin) == ["1.0.1", "1.0.1"]
+    attempt = re.search(
+        r"private fun openOnGpu.*?return try \{(.*?)\} catch \(error: Throwable\)", kotlin, flags=re.DOTALL
+    )
+    assert "CompatibilityList().use {" in attempt[1] and "GpuDelegate(" in attempt[1]
+    assert kotlin.count("newSingleThreadExecutor()") == 1 and "Dispatchers." not in kotlin
+    threads = re.findall(
+        r"(\w+)(?:\)|\.execute) \{ (?:frame -> .*)?(?:StyleModel\.open|model\.(?:stylize|close))\(", kotlin
+    )
+    assert threads == ["onStyleThread"] * 3 + ["styleThread"] * 2
+
+
+def test_every_engine_of_the_tensorrt_page_takes_the_picture_that_it_names():
+    from animegan_tf.models import GENERATORS
+
+    page = (ROOT / "docs/tensorrt.md").read_text(encoding="utf-8")
+    margin, multiple = GENERATORS["fast"].margin, GENERATORS["fast"].size_multiple
+    height, width = (-(-(side + 2 * margin) // multiple) * multiple for side in (720, 1280))
+    shapes = re.findall(r"--(min|opt|max)Shapes=image:1x(\d+)x(\d+)x3", page)
+    assert f"margin of {margin}" in page and "1280x720" in page and len(shapes) == 6
+    for kind, *sides in shapes:
+        sides = tuple(map(int, sides))
+        assert all(side % multiple == 0 and side > 2 * margin for side in sides)
+        assert sides == {"min": sides, "opt": (height, width), "max": (width, width)}[kind]
+
+
 def test_every_tool_and_recipe_is_mentioned():
     tools = (ROOT / "tools/README.md").read_text(encoding="utf-8")
     assert [path.name for path in (ROOT / "tools").glob("*.py") if f"`{path.name}`" not in tools] == []

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from animegan_tf import images
 from animegan_tf.errors import ConfigError
+from animegan_tf.export.run import print_files
 from animegan_tf.export.style_folder import FORMATS, check_formats, check_target, describe, write_style_folder
 from animegan_tf.native import load_tensorflow
 from animegan_tf.options import check_bounds, option, run_program
@@ -72,8 +73,7 @@ def import_weights(options: ImportOptions) -> None:
     written = write_style_folder(
         generator, manifest, out=out, formats=options.formats, overwrite=options.overwrite, preview=preview
     )
-    for file in written.files:
-        print(f"{file.path:<28} {file.bytes / 1e6:7.2f} MB   largest difference to Keras {file.max_error:.2g}")
+    print_files(out, written)
     print(options.out)
 
 

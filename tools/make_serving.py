@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from animegan_tf.errors import ConfigError, ExportError
-from animegan_tf.export.serving import add_model, models_config
+from animegan_tf.export.serving import add_model, check_model, models_config
 from animegan_tf.images import write_atomic
 from animegan_tf.options import check_bounds, option, run_program
 from animegan_tf.runtime.stylizer import find_style
@@ -46,7 +46,12 @@ class MakeServingOptions:
 def main(options: MakeServingOptions) -> None:
     """Adds the models and writes the configuration; prints the folders of the models."""
     out = Path(options.out)
-    for style in [find_style(name) for name in options.styles]:
+    styles = [find_style(name) for name in options.styles]
+    # All are checked before the first is added, so that a wrong one does not leave half of them.
+    folders = [check_model(style, out / "models", options.name, options.version) for style in styles]
+    if options.version and len(set(folders)) < len(folders):
+        raise ConfigError("--version is for styles of different names: two of these have the same.")
+    for style in styles:
         print(add_model(style, out / "models", options.name, options.version))
     write_atomic(out / "models.config", models_config(out / "models", options.base_path).encode())
     try:

@@ -18,7 +18,7 @@ from animegan_tf.errors import ConfigError, ServingError
 from animegan_tf.options import check_bounds, option, run_program
 from animegan_tf.runtime.serving.backend import serve_style
 from animegan_tf.runtime.serving.batch import plan, stylize_files
-from animegan_tf.runtime.serving.client import DEADLINE, RETRIES, ServingClient, connect
+from animegan_tf.runtime.serving.client import DEADLINE, LONGEST_DEADLINE, RETRIES, ServingClient, connect
 
 PURPOSE = "Sends pictures to a TF Serving model server, several at a time, and writes the stylized ones."
 
@@ -32,7 +32,9 @@ class ServingClientOptions:
     )
     model: str = option("hokusai", "name of the model on the server", "server")
     version: int = option(0, "version of the model; 0: the newest", "server", low=0)
-    deadline: float = option(DEADLINE, "seconds that one request may take, retries included", "server", low=0.01)
+    deadline: float = option(
+        DEADLINE, "seconds that one request may take, retries included", "server", low=0.01, high=LONGEST_DEADLINE
+    )
     retries: int = option(RETRIES, "times a request is sent again when nobody is there, or too busy", "server", low=0)
     concurrency: int = option(4, "requests under way at once", "server", low=1, high=256)
     send: str = option("files", "files as they are, or their pixels", "server", choices=("files", "pixels"))

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import glob
 import json
+import math
 import os
 import sys
 import warnings
@@ -32,6 +33,9 @@ BACKEND_NAMES = ("tflite", "onnx", "saved_model", "auto")
 PRECISION_NAMES = ("float32", "float16", "dynamic_int8", "int8")
 """As `runtime.backends.BACKENDS` and `manifest.PRECISIONS`; repeated to start fast (a test holds them equal)."""
 
+# Megapixels that no picture has; the product of a larger number and a million may be infinite.
+_ALL_PICTURES = 1e9
+
 
 class TileSide(click.ParamType):
     """'auto', 'off', or a whole number of pixels."""
@@ -45,6 +49,17 @@ class TileSide(click.ParamType):
         if not value.isdecimal() or int(value) < 1:
             self.fail(f"{value!r} is not auto, off or a whole number of pixels.", param, ctx)
         return int(value)
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds; 'nan' is within all of them for click, and 'inf' where one is open."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the value as a float."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 class AnimeganGroup(click.Group):
@@ -82,7 +97,7 @@ def style_options(command: Callable) -> Callable:
         click.option(
             "--strength",
             metavar="0..1",
-            type=click.FloatRange(0, 1),
+            type=FiniteRange(0, 1),
             default=1.0,
             show_default=True,
             help="0 is the photo, 1 the style.",
@@ -117,7 +132,7 @@ def cli() -> None:
 @click.option(
     "--max-pixels",
     metavar="MEGAPIXELS",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=100,
     show_default=True,
     help="Refuse larger pictures; beyond 100 they are read and written in strips.",
@@ -161,7 +176,7 @@ def image(
                 max_side=max_side,
                 tile=None if tile == "off" else tile,
                 overwrite=overwrite,
-                max_pixels=round(max_pixels * 1e6),
+                max_pixels=round(min(max_pixels, _ALL_PICTURES) * 1e6),
                 progress=report.tiles,
             ),
             report,

@@ -1,6 +1,7 @@
 """Generators exported for the benchmark: untrained ones of the recipes, and published weights in our formats.
 
-They are kept below --out and taken again as long as the code that makes them is the same.
+They are kept below --out and taken again as long as the recipe or the weights, and the code that makes them, are the
+same.
 """
 
 from __future__ import annotations
@@ -37,9 +38,13 @@ COMPARED = "animeganv2_hayao"
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """A style folder to be made: its network, as it is called in tables, what makes it, and which files."""
+    """A style folder to be made: its network, as it is called in tables, what makes it, and which files.
+
+    source: the recipe or the published weights that `build` reads.
+    """
 
     network: str
+    source: Path
     build: Callable[[], Generator]
     formats: Sequence[str] = ("tflite",)
     precisions: Sequence[str] = ("float32",)
@@ -57,7 +62,8 @@ def exported_contestants(options: BenchmarkOptions) -> list[Contestant]:
     """
     exports = [_system(name, options.width) for name in system_recipes(options.systems)]
     if options.anchors:
-        exports.append(Export(IMPORTED, lambda: _imported(Path(options.anchors) / GRAPH), FORMATS, up_to=0))
+        graph = Path(options.anchors) / GRAPH
+        exports.append(Export(IMPORTED, graph, lambda: _imported(graph), FORMATS, up_to=0))
     found = []
     for export in tqdm(exports, desc="exporting networks", leave=False, disable=None):
         folder = write_export(export, Path(options.out) / "networks")
@@ -107,15 +113,16 @@ def write_export(export: Export, folder: Path) -> Path:
 
 
 def _system(recipe: str, width: int) -> Export:
-    config = read_flagfile(list_recipes()[recipe])
+    path = list_recipes()[recipe]
+    config = read_flagfile(path)
 
     def build() -> Generator:
         return _untrained(config, width)
 
     network = f"{recipe}{f' {width}' if width else ''}"
     if recipe == COMPARED:
-        return Export(network, build, FORMATS, ("float32", "dynamic_int8"), up_to=0)
-    return Export(network, build)
+        return Export(network, path, build, FORMATS, ("float32", "dynamic_int8"), up_to=0)
+    return Export(network, path, build)
 
 
 def _untrained(config: TrainConfig, width: int) -> Generator:
@@ -132,8 +139,9 @@ def _imported(path: Path) -> Generator:
 
 
 def _digest(export: Export) -> str:
-    """Returns eight letters that change with the code of networks and export, and with the files asked for."""
+    """Returns eight letters that change with recipe or weights, with the code of networks and export, and the files."""
     total = hashlib.sha256(repr((export.network, tuple(export.formats), tuple(export.precisions))).encode())
+    total.update(export.source.read_bytes())
     for path in sorted(path for room in _ROOMS for path in (_PACKAGE / room).rglob("*.py")):
         total.update(path.read_bytes())
     return total.hexdigest()[:8]

@@ -22,7 +22,7 @@ from animegan_tf.benchmark.targets import SIDE, judge_targets
 from animegan_tf.benchmark.training import measure_training
 from animegan_tf.data.edges import list_pictures
 from animegan_tf.errors import ConfigError
-from animegan_tf.runtime.stylizer import read_style
+from animegan_tf.runtime.stylizer import list_styles, read_style
 
 JSON_NAME, PAGE_NAME, PLOT_NAME = "benchmark.json", "benchmark.md", "benchmark.png"
 _SECTIONS: dict[str, Callable[[BenchmarkOptions, dict, Save], None]] = {
@@ -38,13 +38,14 @@ def measure(options: BenchmarkOptions) -> dict:
     """Measures the sections that `options` name, writes the files of --out after each part, and returns the report.
 
     Returns:
-      command. machine: see `machine.describe_machine`. settings: see `BenchmarkOptions.settings`. sections: name ->
-      what its function says, started, load_average, seconds, and finished. targets: see `targets.judge_targets`.
+      command. machine: see `machine.describe_machine`. settings: see `BenchmarkOptions.settings`. styles: style -> its
+      files -> their SHA-256. sections: name -> what its function says, started, load_average, seconds, and finished.
+      targets: see `targets.judge_targets`.
 
     Raises:
-      ConfigError: --out holds results and neither --resume nor --overwrite is given, or results of another machine or
-        with other settings. UnknownNameError, DataError ...: a style or a folder is not there. ImageError: --out cannot
-        be written. Besides the errors of the sections.
+      ConfigError: --out holds results and neither --resume nor --overwrite is given, or results of another machine,
+        with other settings or of other files. UnknownNameError, DataError ...: a style or a folder is not there.
+        ImageError: --out cannot be written. Besides the errors of the sections.
     """
     out = Path(options.out)
     _check_paths(options)
@@ -124,6 +125,7 @@ def _begin(options: BenchmarkOptions, out: Path) -> dict:
         "command": _command(),
         "machine": machine.describe_machine(),
         "settings": options.settings,
+        "styles": _style_files(options),
         "sections": {},
         "targets": [],
     }
@@ -138,9 +140,19 @@ def _begin(options: BenchmarkOptions, out: Path) -> dict:
     if other:
         names = ", ".join(f"--{name}" for name in other)
         raise ConfigError(f"{path} was measured with other settings ({names}): give the same, or begin anew.")
+    known = report.get("styles", {})
+    changed = [name for name in fresh["styles"] | known if fresh["styles"].get(name) != known.get(name)]
+    if changed:
+        raise ConfigError(f"{path} was measured with other files of {', '.join(changed)}: begin anew by --overwrite.")
     for name in options.sections if options.overwrite else ():
         report["sections"].pop(name, None)
     return report
+
+
+def _style_files(options: BenchmarkOptions) -> dict[str, dict[str, str]]:
+    """Returns style -> file -> SHA-256: an export under the same name is another style, and what ships may change."""
+    named = [*(options.styles or list_styles()), options.main_style]
+    return {name: {file.path: file.sha256 for file in read_style(name).files} for name in named}
 
 
 def _command() -> str:

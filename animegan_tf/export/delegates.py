@@ -36,7 +36,8 @@ class Coverage:
     """Of one file: its operations, those that XNNPACK takes, in how many parts, and what both delegates leave.
 
     left: name -> number of the operations that stay with TFLite's own kernels. refused: names of those that the GPU
-    delegate lacks, by name and number of dimensions alone, so that a phone may still refuse more.
+    delegate lacks, by name and number of dimensions alone, so that a phone may still refuse more. any_size: H and W
+    are open, which the GPU delegate does not take.
     """
 
     operations: int
@@ -44,6 +45,7 @@ class Coverage:
     parts: int
     left: Mapping[str, int]
     refused: tuple[str, ...]
+    any_size: bool = False
 
     def __str__(self) -> str:
         text = f"{self.taken} of {self.operations} ops in XNNPACK"
@@ -51,7 +53,9 @@ class Coverage:
             text += f", {self.parts} parts"
         if self.left:
             text += f" (not {', '.join(f'{number} {name}' for name, number in self.left.items())})"
-        return f"{text}; GPU delegate: {'lacks ' + ', '.join(self.refused) if self.refused else 'has all'}"
+        if self.refused:
+            return f"{text}; GPU delegate: lacks {', '.join(self.refused)}"
+        return f"{text}; GPU delegate: has all{', once the file is of one size (--fixed_size)' * self.any_size}"
 
 
 def measure_coverage(model: bytes) -> Coverage:
@@ -60,8 +64,9 @@ def measure_coverage(model: bytes) -> Coverage:
 
     interpreter = Interpreter(model_content=model)
     image = next(detail for detail in interpreter.get_input_details() if len(detail["shape"]) == 4)
+    any_size = -1 in image["shape_signature"]
     with silent_stderr():
-        if -1 in image["shape_signature"]:
+        if any_size:
             interpreter.resize_tensor_input(image["index"], (1, _SIDE, _SIDE, 3))
         interpreter.allocate_tensors()
     details = interpreter._get_ops_details()
@@ -69,7 +74,8 @@ def measure_coverage(model: bytes) -> Coverage:
     parts = [operator for operator in details if operator["op_name"] == _DELEGATE]
     taken = set().union(*(_inside(part, own) for part in parts))
     left = Counter(operator["op_name"] for operator in own if operator["index"] not in taken)
-    return Coverage(len(own), len(taken), len(parts), dict(left.most_common()), _refused_by_gpu(interpreter, own))
+    refused = _refused_by_gpu(interpreter, own)
+    return Coverage(len(own), len(taken), len(parts), dict(left.most_common()), refused, any_size)
 
 
 def _inside(part: Mapping[str, Any], operators: list[Mapping[str, Any]]) -> set[int]:

@@ -113,10 +113,25 @@ def _write_ranges(model: Any, ranges: dict[int, tuple[float, float]]) -> None:
         if _code(model, operator) == schema.BuiltinOperator.TANH:
             low, high = ranges[operator.inputs[0]]
             ranges[operator.inputs[0]] = max(low, -_TANH_BOUND), min(high, _TANH_BOUND)
+        if _code(model, operator) == schema.BuiltinOperator.REDUCE_MAX:
+            _widen_maximum(model, operator, ranges)
     for index, (low, high) in ranges.items():
         quantization = schema.QuantizationParametersT()
         quantization.min, quantization.max = np.array([[low], [high]], np.float32)
         graph.tensors[index].quantization = quantization
+
+
+def _widen_maximum(model: Any, maximum: Any, ranges: dict[int, tuple[float, float]]) -> None:
+    """Gives a maximum over channels, and what it is concatenated to, the range of the map it is taken of.
+
+    In int8 all three have one scale, and the quantizer takes it from the last: all of the map that lies below the
+    maxima would be cut off.
+    """
+    low, high = ranges[maximum.outputs[0]] = ranges[maximum.inputs[0]]
+    for operator in model.subgraphs[0].operators:
+        if _code(model, operator) == schema.BuiltinOperator.CONCATENATION and maximum.outputs[0] in operator.inputs:
+            joined = ranges[operator.outputs[0]]
+            ranges[operator.outputs[0]] = min(low, joined[0]), max(high, joined[1])
 
 
 def _check_no_floats(model: Any) -> None:

@@ -25,7 +25,8 @@ STYLE_SIZES = ((256, 256), (75, 101))
 TOLERANCES = {"float32": 1e-3, "float16": 5e-2, "uint8": 1.5 / 127.5}
 
 # A file with int8 in it is judged by its mean difference: single pixels of it may be far off, at edges above all.
-MEAN_TOLERANCE = 0.05
+# dynamic_int8 is what networks with norms over the whole picture are written in: an untrained AnimeGANv2 is 0.033 off.
+MEAN_TOLERANCES = {"int8": 0.02, "dynamic_int8": 0.05}
 
 # Called with the inputs by name, `image` among them.
 Run = Callable[..., np.ndarray]
@@ -93,7 +94,7 @@ def measure_mean(
     """Returns the largest and the mean difference between a dynamic_int8 file and `generator`, as `measure` runs it.
 
     Raises:
-      ExportError: the file does not run, outputs NaN, or its mean difference is above MEAN_TOLERANCE.
+      ExportError: the file does not run, outputs NaN, or its mean difference is above its MEAN_TOLERANCES.
     """
     try:
         run = _RUNNERS[format](path, "generator")
@@ -102,7 +103,7 @@ def measure_mean(
         raise
     except Exception as error:
         raise ExportError(f"{path.name} was written but does not run: {error}") from error
-    return _largest_and_mean(path, found, "leave it out of --precisions")
+    return _largest_and_mean(path, found, "dynamic_int8", "leave it out of --precisions")
 
 
 def measure_int8(
@@ -118,7 +119,7 @@ def measure_int8(
         those of photos. What the runtime cuts off, the margin, does not count.
 
     Raises:
-      ExportError: the file does not run, draws one flat colour, or its mean difference is above MEAN_TOLERANCE.
+      ExportError: the file does not run, draws one flat colour, or its mean difference is above its MEAN_TOLERANCES.
     """
     try:
         run = _RUNNERS[format](path, "generator")
@@ -130,19 +131,19 @@ def measure_int8(
     inside = slice(generator.margin, -generator.margin or None)
     expected = (np.asarray(generator(images.to_float(photo)[None], training=False)) for photo in photos)
     differences = [np.abs(picture - right)[:, inside, inside] for picture, right in zip(found, expected, strict=True)]
-    return _largest_and_mean(path, differences, "leave out --calibration_dir")
+    return _largest_and_mean(path, differences, "int8", "leave out --calibration_dir")
 
 
 def _stylized(run: Run, pixels: np.ndarray, *, pixels_in: bool) -> np.ndarray:
     return images.to_float(run(image=pixels)) if pixels_in else run(image=images.to_float(pixels))
 
 
-def _largest_and_mean(path: Path, differences: Sequence[np.ndarray], way_out: str) -> tuple[float, float]:
+def _largest_and_mean(path: Path, differences: Sequence[np.ndarray], kind: str, way_out: str) -> tuple[float, float]:
     mean = float(np.mean([difference.mean() for difference in differences]))
-    if not mean <= MEAN_TOLERANCE:
+    if not mean <= MEAN_TOLERANCES[kind]:
         raise ExportError(
-            f"{path.name} differs from the Keras network by {mean:.3g} in the mean, more than the {MEAN_TOLERANCE:g} "
-            f"allowed: this network loses too much in int8 ({way_out})."
+            f"{path.name} differs from the Keras network by {mean:.3g} in the mean, more than the "
+            f"{MEAN_TOLERANCES[kind]:g} allowed: this network loses too much in int8 ({way_out})."
         )
     return float(max(difference.max() for difference in differences)), mean
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from animegan_tf import images
-from animegan_tf.errors import ConfigError, DataError
+from animegan_tf.errors import ConfigError, DataError, ImageError
 from animegan_tf.export.precisions import check_precisions
 from animegan_tf.export.style_folder import (
     FORMATS,
@@ -139,16 +140,23 @@ def export_run(options: ExportOptions) -> Manifest:
 def read_calibration(folder: Path) -> list[np.ndarray]:
     """Returns up to 64 photos from all over `folder`, uint8 RGB [H, W, 3], at most 256 pixels a side, the middle.
 
+    One that cannot be read is left out and named on stderr.
+
     Raises:
-      DataError: there are fewer than 8. ImageError: one cannot be read.
+      DataError: there are fewer than 8.
     """
-    paths = images.find_images(folder)
-    if len(paths) < _CALIBRATION_MINIMUM:
+    paths, photos = images.find_images(folder), []
+    for place in np.linspace(0, len(paths) - 1, min(len(paths), _CALIBRATION_PHOTOS)).round().astype(int):
+        try:
+            photos.append(_middle(images.read_thumbnail(paths[place], _CALIBRATION_SIDE)))
+        except ImageError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+    if len(photos) < _CALIBRATION_MINIMUM:
         raise DataError(
-            f"--calibration_dir={folder} holds {len(paths)} pictures; int8 needs at least {_CALIBRATION_MINIMUM}."
+            f"--calibration_dir={folder} holds {len(photos)} pictures that can be read; "
+            f"int8 needs at least {_CALIBRATION_MINIMUM}."
         )
-    places = np.linspace(0, len(paths) - 1, min(len(paths), _CALIBRATION_PHOTOS)).round().astype(int)
-    return [_middle(images.read_thumbnail(paths[place], _CALIBRATION_SIDE)) for place in places]
+    return photos
 
 
 def _middle(photo: np.ndarray) -> np.ndarray:
@@ -161,15 +169,19 @@ def main(argv: list[str] | None = None) -> int:
     return run_program(ExportOptions, _run, program="animegan-export", purpose=PURPOSE, argv=argv)
 
 
-def _run(options: ExportOptions) -> None:
+def print_files(folder: Path, manifest: Manifest) -> None:
+    """Prints what was written into `folder`: sizes, differences to Keras, and what delegates take of TFLite files."""
     from animegan_tf.export.delegates import measure_coverage
 
-    manifest = export_run(options)
     for file in manifest.files:
         mean = "" if file.mean_error is None else f", mean {file.mean_error:.2g}"
         print(f"{file.path:<34} {file.bytes / 1e6:7.2f} MB   largest difference to Keras {file.max_error:.2g}{mean}")
         if file.format == "tflite":
-            print(f"{'':<34} {measure_coverage((Path(options.out) / file.path).read_bytes())}")
+            print(f"{'':<34} {measure_coverage((folder / file.path).read_bytes())}")
+
+
+def _run(options: ExportOptions) -> None:
+    print_files(Path(options.out), export_run(options))
     print(options.out)
 
 

@@ -25,7 +25,8 @@ from animegan_tf.native import load_tensorflow
 
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 _WARM_UP_SIDE = 256
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# A letter or digit first: '..' would lead out of the folder.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def add_model(style: Path, models: Path, name: str = "", version: int = 0) -> Path:
@@ -45,18 +46,8 @@ def add_model(style: Path, models: Path, name: str = "", version: int = 0) -> Pa
       StyleError: the SavedModel was changed. MissingExtraError: tensorflow-serving-api is not installed.
       ExportError: the model does not answer its own warm-up requests, or the folder cannot be written.
     """
-    manifest = read_manifest(style)
-    name = name or manifest.name
-    file = manifest.find("saved_model")
-    if file is None:
-        raise ConfigError(f"Style {manifest.name!r} has no SavedModel: export it with --formats=saved_model.")
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} cannot be the name of a model: letters, digits, '_', '-' and '.' can.")
-    source = verify_file(style, file)
-    version = version or max(_versions(models / name), default=0) + 1
-    target = models / name / str(version)
-    if target.exists():
-        raise ConfigError(f"{target} exists, and a version is never replaced: leave out --version to add a new one.")
+    manifest, source, target = _checked(style, models, name, version)
+    name, version = target.parent.name, int(target.name)
     # A server takes no notice of folders that are not called by a number.
     temporary = target.with_name(f".{version}-{secrets.token_hex(4)}")
     try:
@@ -73,6 +64,11 @@ def add_model(style: Path, models: Path, name: str = "", version: int = 0) -> Pa
     return target
 
 
+def check_model(style: Path, models: Path, name: str = "", version: int = 0) -> Path:
+    """Returns the folder that `add_model` would make now; nothing is written. Raises ConfigError, StyleError."""
+    return _checked(style, models, name, version)[2]
+
+
 def models_config(models: Path, base_path: str) -> str:
     """Returns the text of models.config: every folder of `models` that holds a version.
 
@@ -87,6 +83,24 @@ def models_config(models: Path, base_path: str) -> str:
         lines += ["  config {", f'    name: "{folder.name}"', f'    base_path: "{path}"']
         lines += ['    model_platform: "tensorflow"', "  }"]
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def _checked(style: Path, models: Path, name: str, version: int) -> tuple[Manifest, Path, Path]:
+    """Returns the manifest, the SavedModel, verified, and models/name/version."""
+    manifest = read_manifest(style)
+    name = name or manifest.name
+    file = manifest.find("saved_model")
+    if file is None:
+        raise ConfigError(f"Style {manifest.name!r} has no SavedModel: export it with --formats=saved_model.")
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot be the name of a model: letters and digits can, and after the first '_', '-' and '.'."
+        )
+    source = verify_file(style, file)
+    target = models / name / str(version or max(_versions(models / name), default=0) + 1)
+    if target.exists():
+        raise ConfigError(f"{target} exists, and a version is never replaced: leave out --version to add a new one.")
+    return manifest, source, target
 
 
 def _versions(folder: Path) -> list[int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -52,7 +54,9 @@ def check_formats(formats: Sequence[str]) -> None:
 
 
 def check_target(out: Path, overwrite: bool) -> None:
-    """Raises ConfigError where `out` exists, unless it is a style folder that may be replaced."""
+    """Raises ConfigError where `out` exists, unless it is a style folder that may be replaced, and no link to one."""
+    if out.is_symlink():  # the folder moved into place would take the place of the link
+        raise ConfigError(f"--out={out} is a link: name the folder itself.")
     if out.exists() and not overwrite:
         raise ConfigError(f"--out={out} exists: add --overwrite to replace it.")
     if out.exists() and not (out / MANIFEST_NAME).is_file():
@@ -127,9 +131,8 @@ def write_style_folder(
     check_precisions(precisions, formats, bool(calibration))
     check_fits(generator, formats, bool(calibration), fixed_size)
     order = _Order(manifest, precisions, fixed_size, calibration)
-    temporary = out.with_name(f".{out.name}.partial")
+    temporary = _beside(out, "partial")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         write_manifest(temporary, manifest)  # refuses what cannot be read before anything is converted
         files = [file for format in formats for file in _WRITERS[format](generator, temporary, order)]
@@ -137,14 +140,33 @@ def write_style_folder(
         write_manifest(temporary, manifest)
         if preview is not None:
             _write_preview(generator, temporary, preview, preview_styles)
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
+        check_target(out, overwrite)  # the conversions take minutes: another export may have ended before this one
+        _move_into_place(temporary, out, overwrite)
     except OSError as error:
         raise ExportError(f"--out={out} cannot be written: {error.strerror or error}.") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return manifest
+
+
+def _beside(out: Path, kind: str) -> Path:
+    """Returns a hidden folder beside `out` that no other export uses."""
+    return out.with_name(f".{out.name}.{kind}-{secrets.token_hex(4)}")
+
+
+def _move_into_place(folder: Path, out: Path, overwrite: bool) -> None:
+    """Makes `folder` the folder `out`. What stood there is moved away, and removed when the new one is in its place."""
+    old = _beside(out, "old")
+    try:
+        if overwrite:
+            with contextlib.suppress(FileNotFoundError):
+                out.rename(old)
+        folder.rename(out)
+    except BaseException:  # Ctrl-C, too
+        with contextlib.suppress(OSError):  # nothing may have been moved away
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,8 @@ class Backend(abc.ABC):
     def _computed(self, image: np.ndarray, further: Mapping[str, np.ndarray]) -> np.ndarray:
         try:
             result = self._compute(image, further)
+        except AnimeganError:
+            raise
         except Exception as error:
             size = f"{image.shape[2]}x{image.shape[1]}"
             raise StyleError(f"{self.format} failed on a picture of {size}: {_first_line(error)}.") from error

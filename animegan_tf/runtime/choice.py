@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from animegan_tf.errors import MissingExtraError, UsageError
+from animegan_tf.errors import MissingExtraError, StyleError, UsageError
 from animegan_tf.manifest import PRECISIONS, Manifest, ModelFile
 from animegan_tf.runtime.backends import BACKENDS, Backend, find_file, load_backend
 
@@ -37,7 +37,8 @@ def fastest_backend(folder: Path, manifest: Manifest, precision: str | None = No
 
     All that are installed and have a file of the style are timed on one picture, in turn, the first time; later calls
     take the answer from `cache_file`, as long as style, processor, threads and runtimes are the same. What was measured
-    on a busy machine, where the times of one backend lie far apart, is used but not remembered.
+    on a busy machine, where the times of one backend lie far apart, is used but not remembered; nor is it while one of
+    them is broken, which is left out with a warning.
 
     Args:
       folder: the style folder that `manifest` was read from.
@@ -45,7 +46,7 @@ def fastest_backend(folder: Path, manifest: Manifest, precision: str | None = No
       threads: as in `load_backend`.
 
     Raises:
-      UsageError: no installed backend has such a file. StyleError: as `load_backend`.
+      UsageError: no installed backend has such a file. StyleError: as `load_backend`, where none of them works.
     """
     files = _candidates(manifest, precision)
     key = _key(files, threads)
@@ -54,7 +55,9 @@ def fastest_backend(folder: Path, manifest: Manifest, precision: str | None = No
     if isinstance(entry, dict) and entry.get("backend") in files:
         return entry["backend"]
     _LOGGER.info("Measuring once which backend runs %s fastest here ...", manifest.name)
-    backends = _load_all(list(files), folder, manifest, precision, threads)
+    backends, broken = _load_all(list(files), folder, manifest, precision, threads)
+    for name, error in broken.items():
+        _LOGGER.warning("The %s backend is left out: %s", name, error)
     measured = _time(backends, manifest)
     # The shortest time is the one that other work on the machine disturbed least.
     times = {name: min(values) for name, values in measured.items()}
@@ -64,6 +67,8 @@ def fastest_backend(folder: Path, manifest: Manifest, precision: str | None = No
     if any(statistics.median(values) > _BUSY * min(values) for values in measured.values()):
         _LOGGER.info("The machine is busy with other work: this is not remembered.")
         return fastest
+    if broken:  # once it is mended, it may be the fastest
+        return fastest
     rounded = {name: round(value, 2) for name, value in times.items()}
     remembered[key] = {"style": manifest.name, "backend": fastest, "milliseconds": rounded}
     _write_cache(remembered)
@@ -71,14 +76,17 @@ def fastest_backend(folder: Path, manifest: Manifest, precision: str | None = No
 
 
 def cache_file() -> Path:
-    """Returns the file that remembers the answers; it may be deleted at any time."""
-    home = Path.home()
+    """Returns the file that remembers the answers; it may be deleted at any time.
+
+    Raises:
+      RuntimeError: nothing says where this user's home is.
+    """
     if sys.platform == "win32":
-        folder = Path(os.environ.get("LOCALAPPDATA") or home / "AppData/Local")
+        folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
     elif sys.platform == "darwin":
-        folder = home / "Library/Caches"
+        folder = Path.home() / "Library/Caches"
     else:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return folder / "animegan-tf" / "backends.json"
 
 
@@ -92,31 +100,46 @@ def _candidates(manifest: Manifest, precision: str | None) -> dict[str, ModelFil
 
 def _load_all(
     names: list[str], folder: Path, manifest: Manifest, precision: str | None, threads: int | None
-) -> dict[str, Backend]:
-    loaded = {}
+) -> tuple[dict[str, Backend], dict[str, StyleError]]:
+    """Returns the backends that stylize a picture, which also warms them up, and what is wrong with broken ones."""
+    picture, further = _probe(manifest)
+    loaded: dict[str, Backend] = {}
+    broken: dict[str, StyleError] = {}
     for name in names:
-        with contextlib.suppress(MissingExtraError):
-            loaded[name] = load_backend(name, folder, manifest, precision, threads)
+        try:
+            backend = load_backend(name, folder, manifest, precision, threads)
+            backend.run_pixels(picture, **further)
+            loaded[name] = backend
+        except MissingExtraError:
+            continue
+        except StyleError as error:
+            broken[name] = error
+    if broken and not loaded:
+        raise next(iter(broken.values()))
     if not loaded:
         wanted = f" of precision {precision}" if precision else ""
         raise UsageError(f"Style {manifest.name!r} has no file{wanted} that a backend installed here can run.")
-    return loaded
+    return loaded, broken
+
+
+def _probe(manifest: Manifest) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Returns the picture that is stylized to measure, and the further inputs of the style, zeros."""
+    side = -(-PROBE_SIDE // manifest.size_multiple) * manifest.size_multiple
+    picture = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+    return picture, {name: np.zeros((1, *shape), np.float32) for name, shape in manifest.inputs.items()}
 
 
 def _time(backends: dict[str, Backend], manifest: Manifest) -> dict[str, list[float]]:
     """Returns backend -> milliseconds of a picture, several times; in turn, so that other work here hits all alike."""
-    side = -(-PROBE_SIDE // manifest.size_multiple) * manifest.size_multiple
-    picture = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
-    further = {name: np.zeros((1, *shape), np.float32) for name, shape in manifest.inputs.items()}
+    picture, further = _probe(manifest)
     times: dict[str, list[float]] = {name: [] for name in backends}
     started = time.perf_counter()
-    for number in range(_ROUNDS + 1):
+    for _ in range(_ROUNDS):
         for name, backend in backends.items():
             start = time.perf_counter()
             backend.run_pixels(picture, **further)
-            if number:  # the first pass warms up
-                times[name].append(1000 * (time.perf_counter() - start))
-        if number and time.perf_counter() - started > _SECONDS:
+            times[name].append(1000 * (time.perf_counter() - start))
+        if time.perf_counter() - started > _SECONDS:
             break
     return times
 
@@ -143,16 +166,17 @@ def _read_cache() -> dict:
     # Whatever is wrong with the file, the remedy is to measure again.
     try:
         remembered = json.loads(cache_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):
         return {}
     return remembered if isinstance(remembered, dict) else {}
 
 
 def _write_cache(remembered: dict) -> None:
-    path = cache_file()
     kept = dict(list(remembered.items())[-_REMEMBERED:])
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    with contextlib.suppress(OSError):  # a folder that cannot be written to costs the next start a measurement
+    # A folder that is unknown or cannot be written to costs the next start a measurement.
+    with contextlib.suppress(OSError, RuntimeError):
+        path = cache_file()
+        temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(kept, indent=2), encoding="utf-8")
         os.replace(temporary, path)

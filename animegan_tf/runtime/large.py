@@ -84,7 +84,7 @@ class _Rows:
         if last > end:
             # Rows that were skipped are decoded, too: the file can be read in no other order.
             more = np.frombuffer(self._region.fetch(0, end, self.size[1], last - end), np.uint8)
-            more = more.reshape(last - end, self.size[1], self._bands)
+            more = more.reshape(last - end, self.size[1], self._bands)[max(0, first - end) :]
             self._kept = np.concatenate([self._kept[first - self._first :], more])
             self._first = first
         return self._kept[first - self._first : last - self._first]
@@ -107,10 +107,22 @@ def _opened(vips: Any, source: Path, header: Header, max_side: int | None) -> An
     image = load(os.fspath(source), access="sequential", **options)
     if image.get_typeof("orientation") and image.get("orientation") > 1:
         image = load(os.fspath(source), **options).autorot()
-    image = image.colourspace("srgb")
+    image = _to_8_bit_rgb(image)
     if max_side and max(image.width, image.height) > max_side:
         image = image.thumbnail_image(max_side, height=max_side, size="down", no_rotate=True)
     return image if image.bands in (3, 4) else image[:3]
+
+
+def _to_8_bit_rgb(image: Any) -> Any:
+    """Returns the vips image in RGB, by the rules of `images.from_pil`: the same file must not depend on its size."""
+    if image.format in ("short", "int", "uint") or (image.format, image.interpretation) == ("ushort", "cmyk"):
+        image = (image >> 8).cast("uchar")
+    if image.interpretation == "cmyk":
+        # libvips goes by way of a printer's profile, which Pillow knows nothing of.
+        light = image[3].invert()
+        image = (light - (image[:3] * light / 255).rint()).copy(interpretation="srgb")
+    # Floating point and 32 bits stay what they are in `colourspace`.
+    return image.colourspace("srgb").cast("uchar")
 
 
 def _write_rows(raw: Path, rows: _Rows, strips: Strips, strength: float, with_alpha: bool) -> int:

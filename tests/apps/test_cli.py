@@ -49,6 +49,7 @@ WRITES = [
     ("a.jpg --precision float32", ["a_hokusai.jpg"]),
     ("a.jpg --tile 4 --threads 1 -o out.tif", ["out.tif"]),
     ("a.jpg --tile off", ["a_hokusai.jpg"]),
+    ("a.jpg --max-pixels 1e308", ["a_hokusai.jpg"]),
     ("a.jpg -o taken.png --overwrite", ["taken.png"]),
 ]
 
@@ -101,6 +102,10 @@ USAGE = [
     ("image a.jpg --strength 1.5", "1.5 is not in the range 0<=x<=1"),
     ("image a.jpg --max-side 0", "0 is not in the range x>=1"),
     ("image a.jpg --max-pixels 0", "0.0 is not in the range x>0"),
+    ("image a.jpg --max-pixels nan", "'nan' is not a finite number."),
+    ("image a.jpg --max-pixels 1e400", "'1e400' is not a finite number."),
+    ("image a.jpg --strength nan", "'nan' is not a finite number."),
+    ("image a.jpg --strength inf", "inf is not in the range 0<=x<=1"),
     ("image a.jpg --precision int4", "'int4' is not one of 'float32', 'float16', 'dynamic_int8', 'int8'"),
     ("image a.jpg --backend torch", "'torch' is not one of 'tflite', 'onnx', 'saved_model', 'auto'"),
     ("image a.jpg --tile 0", "'0' is not auto, off or a whole number of pixels."),

@@ -1,5 +1,6 @@
 """A true run of every section on tiny pictures and networks; resuming; what is refused."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from animegan_tf import images
-from animegan_tf.benchmark import machine, pictures, processes
+from animegan_tf.benchmark import machine, pictures, processes, run
 from animegan_tf.benchmark.options import PURPOSE, SECTIONS, BenchmarkOptions, read_size
 from animegan_tf.benchmark.report import END, START
 from animegan_tf.benchmark.run import measure, run_benchmark
@@ -57,11 +58,13 @@ def _read(out: Path) -> dict:
     return json.loads((out / "benchmark.json").read_text())
 
 
-def test_every_section_is_measured_and_written(options, small_matrices, tmp_path):
+def test_every_section_is_measured_and_written(options, light_style, small_matrices, tmp_path):
     returned = measure(options())
     found = _read(tmp_path / "out")
     assert found == json.loads(json.dumps(returned))
-    assert list(found) == ["command", "machine", "settings", "sections", "targets"]
+    assert list(found) == ["command", "machine", "settings", "styles", "sections", "targets"]
+    assert list(found["styles"]) == [str(light_style)]
+    assert found["styles"][str(light_style)].keys() == {"model_float32.tflite"}
     assert list(found["sections"]) == list(SECTIONS) and len(found["targets"]) == 10
     for section in found["sections"].values():
         assert section["finished"] and {"started", "load_average", "seconds_taken"} <= set(section)
@@ -140,6 +143,26 @@ def test_figures_of_two_machines_or_settings_are_not_mixed(options, tmp_path):
     path.write_text(json.dumps(other))
     with pytest.raises(ConfigError, match="measured on another machine or with other packages: begin anew by --over"):
         measure(options(sections=("startup",), starts=1, resume=True))
+
+
+def test_figures_of_two_exports_of_a_style_are_not_mixed(options, light_style, tmp_path):
+    style = shutil.copytree(light_style, tmp_path / "tiny")
+    one = {"styles": (str(style),), "main_style": str(style), "sections": ("startup",), "starts": 1}
+    measure(options(**one))
+    manifest = read_manifest(style)
+    again = dataclasses.replace(manifest.files[0], sha256="another")
+    write_manifest(style, dataclasses.replace(manifest, files=(again,)))
+    with pytest.raises(ConfigError, match=rf"measured with other files of {style}: begin anew by --overwrite\.$"):
+        measure(options(**one, resume=True))
+
+
+def test_a_style_that_ships_since_is_noticed(options, light_style, tmp_path, monkeypatch):
+    one = {"styles": (), "sections": ("startup",), "starts": 1, "out": str(tmp_path / "out")}
+    monkeypatch.setattr(run, "list_styles", lambda: {"hokusai": None})
+    measure(options(**one))
+    monkeypatch.setattr(run, "list_styles", lambda: {"hokusai": None, "duelyst": None})
+    with pytest.raises(ConfigError, match=r"measured with other files of duelyst: begin anew"):
+        measure(options(**one, resume=True))
 
 
 def test_what_takes_too_long_is_left_out_and_said(options, small_matrices):

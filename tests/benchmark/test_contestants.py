@@ -128,6 +128,17 @@ def test_networks_are_exported_once_and_say_what_they_cost(tmp_path):
     assert Path(found.source, "manifest.json").stat().st_mtime_ns == written
 
 
+def test_another_recipe_or_other_weights_are_another_network(tmp_path):
+    source = tmp_path / "weights.pb"
+    export = exported.Export("imported", source, build=lambda: None)
+    digests = set()
+    for content in (b"--generator_width=32", b"--generator_width=64"):
+        source.write_bytes(content)
+        digests |= {exported._digest(export), exported._digest(export)}
+    assert len(digests) == 2
+    assert exported._system("smoke", 4).source.name == "smoke.flags"
+
+
 def test_the_network_that_is_compared_with_is_written_in_every_format():
     export = exported._system(exported.COMPARED, 0)
     assert set(export.formats) == {"saved_model", "tflite", "onnx"} and export.up_to == 0

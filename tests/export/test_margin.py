@@ -67,7 +67,7 @@ def test_statistics_of_the_whole_picture_keep_the_margin_of_their_kind(monkeypat
 def test_an_export_on_photos_writes_the_margin_that_was_measured(tmp_path, write_run, monkeypatch):
     write_run(tmp_path / "run", "fast", 4)
     monkeypatch.setattr(parity, "SIZES", ((64, 64),))
-    monkeypatch.setattr(parity, "MEAN_TOLERANCE", 1.0)  # of random weights nothing is expected
+    monkeypatch.setitem(parity.MEAN_TOLERANCES, "int8", 1.0)  # of random weights nothing is expected
     monkeypatch.setattr(run, "read_calibration", lambda folder: [draw_photo(seed, 48, 64) for seed in range(12)])
     monkeypatch.setattr(margin, "fit_margin", lambda generator, photos: fit_margin(generator, photos) and 16)
     options = run.ExportOptions(

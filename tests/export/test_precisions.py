@@ -69,7 +69,8 @@ def fast_style(tmp_path_factory, new_generator):
     generator, out = new_generator("fast", 8), tmp_path_factory.mktemp("precisions") / "toy"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity, "SIZES", ((64, 64), (32, 96)))
-        patch.setattr(parity, "MEAN_TOLERANCE", 1.0)  # of random weights nothing is expected
+        # Of random weights nothing is expected.
+        patch.setattr(parity, "MEAN_TOLERANCES", dict.fromkeys(parity.MEAN_TOLERANCES, 1.0))
         options = {"formats": ("tflite",), "precisions": TFLITE, "fixed_size": (96, 112), "calibration": PHOTOS}
         write_style_folder(generator, describe(generator, **SAID), out=out, **options)
     return out, generator
@@ -137,7 +138,7 @@ def test_the_mean_of_dynamic_int8_is_of_the_check_picture(fast_style, monkeypatc
     assert (largest, mean) == (pytest.approx(difference.max()), pytest.approx(difference.mean()))
     file = next(file for file in read_manifest(out).files if file.path == path.name)
     assert (file.max_error, file.mean_error) == (pytest.approx(largest), pytest.approx(mean))
-    monkeypatch.setattr(parity, "MEAN_TOLERANCE", mean / 2)
+    monkeypatch.setitem(parity.MEAN_TOLERANCES, "dynamic_int8", mean / 2)
     with pytest.raises(ExportError, match=r"loses too much in int8 \(leave it out of --precisions\)"):
         parity.measure_mean(generator, path, "tflite", [(96, 112)])
     path = out.parent / "broken.tflite"
@@ -171,6 +172,7 @@ def test_the_program_says_what_delegates_take_and_refuses_sizes(tmp_path, write_
     assert [line.split()[0] for line in lines[::2]] == [
         "model_float32.tflite", "model_float32_88x96.tflite", str(tmp_path / "out"),
     ]  # fmt: skip
+    assert lines[1].endswith("ops in XNNPACK; GPU delegate: has all, once the file is of one size (--fixed_size)")
     assert lines[3].endswith("ops in XNNPACK; GPU delegate: has all")
     assert read_manifest(tmp_path / "out").author == "me"
     assert main([*arguments[:1], "--formats=onnx", "--fixed_size=88x96", f"--out={tmp_path / 'other'}"]) == 2

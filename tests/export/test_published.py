@@ -281,6 +281,9 @@ def test_the_tool_writes_a_style_folder_that_runs(tool, tmp_path, rng, capsys):
     assert (manifest.name, manifest.system, manifest.recipe) == ("mine", "animeganv3", "published")
     assert "noncommercial" in manifest.licence and "non-commercial" in manifest.credits
     picture = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[::2]] == ["model_float32.tflite", "model_float16.tflite", str(out)]
+    assert all("ops in XNNPACK" in line and "GPU delegate: " in line for line in lines[1::2])
     expected = np.asarray(load_published(source)((picture[None] / 127.5 - 1).astype("float32")))[0]
     found = Stylizer.load(out)(picture).astype(float)
     assert np.abs(found - (expected + 1) * 127.5).max() < 1

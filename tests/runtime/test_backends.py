@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from animegan_tf.errors import MissingExtraError, StyleError, UnknownNameError, UsageError
+from animegan_tf.errors import MissingExtraError, ServingError, StyleError, UnknownNameError, UsageError
 from animegan_tf.images import to_float, to_uint8
 from animegan_tf.manifest import digest, read_manifest, write_manifest
 from animegan_tf.runtime.backends import BACKENDS, Backend, load_backend
@@ -152,6 +152,16 @@ class Broken(Backend):
 def test_result_that_is_no_picture_is_a_style_error(result, message):
     with pytest.raises(StyleError, match=message):
         Broken(result).run(np.zeros((1, 8, 8, 3), np.float32))
+
+
+def test_an_error_of_ours_is_not_wrapped_in_another(monkeypatch):
+    def refuse(*_):
+        raise ServingError("The server is away.")
+
+    backend = Broken(np.zeros((1, 8, 8, 3), np.float32))
+    monkeypatch.setattr(backend, "_compute", refuse)
+    with pytest.raises(ServingError, match=r"^The server is away\.$"):
+        backend.run(np.zeros((1, 8, 8, 3), np.float32))
 
 
 @pytest.mark.parametrize(

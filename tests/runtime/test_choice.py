@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 import time
 
 import numpy as np
 import pytest
 
-from animegan_tf.errors import UsageError
+from animegan_tf.errors import StyleError, UsageError
 from animegan_tf.manifest import read_manifest
 from animegan_tf.runtime import choice
 from animegan_tf.runtime.stylizer import Stylizer
@@ -102,6 +103,50 @@ def test_what_was_measured_on_a_busy_machine_is_not_remembered(tiny_style, paced
     paced[0]["onnx"].times = [2, 40, 40, 40, 40, 2]
     assert choose(tiny_style) == "onnx"
     assert "busy" in caplog.messages[-1] and not choice.cache_file().exists()
+
+
+class Broken:
+    """A backend that loads and fails on a picture."""
+
+    def run_pixels(self, pixels, **further):
+        raise StyleError("onnx failed on a picture of 512x512: an odd file.")
+
+
+def test_a_broken_backend_is_left_out_with_a_warning(tiny_style, paced, caplog):
+    paced[0]["onnx"] = Broken()
+    assert choose(tiny_style) == "saved_model"
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["The onnx backend is left out: onnx failed on a picture of 512x512: an odd file."]
+    # Not remembered: mended, it takes part again.
+    paced[0]["onnx"] = Paced(1)
+    assert choose(tiny_style) == "onnx"
+
+
+def test_a_file_that_does_not_load_is_left_out(tiny_style, tmp_path, monkeypatch, caplog):
+    style = shutil.copytree(tiny_style, tmp_path / "tiny")
+    (style / "model.onnx").write_bytes(b"no model")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    monkeypatch.setattr(choice, "_ROUNDS", 1)
+    assert choose(style) == "tflite"
+    assert "The onnx backend is left out: " in caplog.text and "is damaged or was changed" in caplog.text
+    (style / "model_float32.tflite").unlink()
+    with pytest.raises(StyleError, match=r"model_float32\.tflite is missing though manifest\.json lists it"):
+        choose(style)
+
+
+def test_no_home_is_no_cache(tiny_style, paced, monkeypatch, tmp_path):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", no_home)
+    if sys.platform != "darwin":  # where the variables say it all, no home is needed
+        assert choice.cache_file() == tmp_path / "animegan-tf/backends.json"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("LOCALAPPDATA")
+    assert [choose(tiny_style), choose(tiny_style)] == ["onnx", "onnx"]
+    assert len(paced[1]) == 6
 
 
 def test_files_of_another_precision_are_not_compared(tiny_style, paced):

@@ -110,6 +110,27 @@ def test_16_bits_become_8(stylizer, tmp_path):
     np.testing.assert_allclose(found, same_in_memory(stylizer, tmp_path / "scan.png"), atol=2)
 
 
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("F", ".tif"), ("I", ".tif"), ("I;16", ".tif"), ("CMYK", ".tif"), ("CMYK", ".jpg")]
+)
+def test_other_kinds_of_numbers_and_colours_are_read_as_in_memory(mode, suffix, stylizer, tmp_path, rng):
+    blocks = np.kron(rng.integers(0, 256, (13, 17, 4)), np.ones((10, 10, 1), int))
+    pixels = {
+        "F": (blocks[..., 0] * 1.2 - 20.3).astype(np.float32),
+        "I": blocks[..., 0].astype(np.int32) * 300,
+        "I;16": blocks[..., 0].astype(np.uint16) * 257,
+        "CMYK": blocks.astype(np.uint8),
+    }[mode]
+    path = tmp_path / f"scan{suffix}"
+    picture = Image.frombytes(mode, (170, 130), pixels.tobytes())
+    assert picture.mode == mode
+    picture.save(path)
+    photo = read_picture(stylizer(path, strength=0, tile=40, output=tmp_path / "photo.png")).pixels
+    np.testing.assert_array_equal(photo, read_picture(path).pixels)
+    styled = read_picture(stylizer(path, tile=40, output=tmp_path / "styled.png")).pixels
+    np.testing.assert_allclose(styled, same_in_memory(stylizer, path), atol=1)
+
+
 def test_small_pictures_need_no_pyvips(stylizer, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyvips", None)
     Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
@@ -154,3 +175,14 @@ def test_rows_are_decoded_once_and_kept_as_long_as_they_are_asked_for(photo):
     for first, last in ((0, 50), (10, 20), (40, 90), (60, 130), (125, 130)):
         np.testing.assert_array_equal(rows(first, last), pixels[first:last])
     assert len(rows._kept) == 70
+
+
+def test_rows_that_were_skipped_are_not_given_for_others(photo):
+    import pyvips
+
+    path = photo("photo.png")
+    pixels = read_picture(path).pixels
+    rows = large._Rows(pyvips, pyvips.Image.pngload(str(path), access="sequential"))
+    for first, last in ((0, 10), (20, 30), (25, 40), (90, 130)):
+        np.testing.assert_array_equal(rows(first, last), pixels[first:last])
+    assert len(rows._kept) == 40

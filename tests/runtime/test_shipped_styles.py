@@ -7,12 +7,13 @@ import pytest
 
 from animegan_tf.config import list_recipes
 from animegan_tf.evaluation.cost import count_macs
-from animegan_tf.images import pad_to_multiple, read_picture, to_float
-from animegan_tf.manifest import verify_file
+from animegan_tf.images import MINIMUM_SIDE, pad_to_multiple, read_picture, to_float, to_uint8
+from animegan_tf.manifest import ModelFile, verify_file
 from animegan_tf.runtime.backends import load_backend
 from animegan_tf.runtime.stylizer import Stylizer, list_styles, read_style
 
 STYLES = list_styles()
+SIZES = [(256, 256), (192, 320), (101, 137)]
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs/images/example.jpg"
 
 
@@ -64,7 +65,33 @@ def test_a_style_was_made_by_a_recipe_that_ships(name):
     assert read_style(name).recipe in list_recipes()
 
 
-@pytest.mark.parametrize("size", [(256, 256), (192, 320), (101, 137)])
+def _run(name: str, file: ModelFile, photo: np.ndarray) -> np.ndarray:
+    """Returns what the backend computes of `photo`, padded as the runtime does: float32, of a SavedModel uint8."""
+    manifest, (height, width) = read_style(name), photo.shape[:2]
+    backend, margin = load_backend(file.format, STYLES[name], manifest, file.precision), manifest.margin
+    if backend.takes_any_size:
+        return backend.run_pixels(photo[None])[0]
+    padded = pad_to_multiple(photo, manifest.size_multiple, MINIMUM_SIDE, margin)
+    return backend.run(to_float(padded)[None])[0, margin : margin + height, margin : margin + width]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", STYLES)
+def test_every_file_computes_what_the_float32_file_does(name, size):
+    manifest, photo = read_style(name), read_picture(EXAMPLE).pixels[100 : 100 + size[0], 300 : 300 + size[1]]
+    reference = _run(name, manifest.find("tflite", "float32"), photo)
+    assert reference.shape == (*size, 3)
+    for file in manifest.files:
+        found = _run(name, file, photo)
+        if found.dtype == np.uint8:
+            assert np.abs(found.astype(int) - to_uint8(reference)).max() <= 1, file.path
+        elif file.precision == "int8":
+            assert np.abs(found - reference).mean() <= 0.02, file.path
+        else:
+            assert np.abs(found - reference).max() <= {"float32": 1e-3, "float16": 1e-2}[file.precision], file.path
+
+
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", STYLES)
 def test_every_file_gives_the_same_picture(name, size):
     photo = read_picture(EXAMPLE).pixels[100 : 100 + size[0], 300 : 300 + size[1]]

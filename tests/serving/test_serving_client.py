@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 import threading
 import time
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from animegan_tf.runtime.serving import client as client_module
 from animegan_tf.runtime.serving import rpc
 from animegan_tf.runtime.serving.backend import serve_style
 from animegan_tf.runtime.serving.client import connect
+from animegan_tf.runtime.serving.rest import RestTransport
+from animegan_tf.runtime.serving.transport import CallError
 from animegan_tf.runtime.stylizer import Stylizer
 
 
@@ -81,6 +85,15 @@ def test_labels_codes_and_variations_reach_the_model(address, styles, photo):
     found, expected = served(photo, code=code, variation=3), local(photo, code=code, variation=3)
     assert np.abs(found.astype(int) - expected).max() <= 1
     assert (served(photo, code=code) != found).any()
+
+
+def test_what_a_server_says_is_not_called_a_failure_of_the_style(loopback, core, styles, photo):
+    from model_server import Failure
+
+    served = serve_style(styles / "plain", connect(loopback, "plain"))
+    core.faults.append(Failure("INTERNAL", "out of memory"))
+    with pytest.raises(ServingError, match=rf"^{loopback} failed \(out of memory\)\.$"):
+        served(photo)
 
 
 def test_a_served_style_does_what_a_style_does(rest, styles, photo, tmp_path):
@@ -229,6 +242,12 @@ def _answer_once(reply: bytes, drip: float = 0.0) -> str:
             "cannot be reached (502 Bad Gateway, and not as a model server answers).",
         ),
         (b"HTTP/1.0 200 OK\r\n\r\n{}", "failed (its status is not that of a model server)."),
+        (b"HTTP/1.0 200 OK\r\n\r\n" + b"[" * 100_000, "failed (200 OK, and not as a model server answers)."),
+        (
+            b'HTTP/1.0 200 OK\r\n\r\n{"model_version_status": [{"version": Infinity, "state": ""}]}',
+            "failed (its status is not that of a model server).",
+        ),
+        (b'HTTP/1.0 404 Not Found\r\n\r\n{"error": [1]}', "has no model 'plain' ([1])."),
         (b"SSH-2.0-OpenSSH_9.9\r\n", "failed (it does not speak HTTP (BadStatusLine))."),
         (b"", "cannot be reached (Remote end closed connection without response)."),
     ],
@@ -250,8 +269,6 @@ def test_an_answer_that_drips_is_too_late():
 
 def test_a_path_before_v1_and_an_odd_name_are_kept(monkeypatch):
     seen = []
-    from animegan_tf.runtime.serving.rest import RestTransport
-
     monkeypatch.setattr(
         RestTransport, "_exchange", lambda self, method, path, *_: seen.append((method, path)) or (200, "", b"{}")
     )
@@ -271,11 +288,107 @@ def test_a_path_before_v1_and_an_odd_name_are_kept(monkeypatch):
         ("http://me:secret@host", "x", "is no model server"),
         ("http://host", "a/b", "'a/b' cannot be the name of a model on a server."),
         ("http://host", "", "'' cannot be the name"),
+        ("http://a..b:8501", "x", r"'http://a\.\.b:8501' is no model server"),
+        (f"http://{'a' * 64}", "x", "is no model server"),
+        ("grpc://a..b", "x", "is no model server"),
+        ("http://host/t\u00e4glich", "x", "is no model server"),
+        ("http://host\udc80", "x", "is no model server"),
+        ("http://host", "\udc80", r"'\\udc80' cannot be the name of a model on a server\."),
     ],
 )
 def test_wrong_addresses_and_names(server, model, sentence):
     with pytest.raises(UsageError, match=sentence):
         connect(server, model)
+
+
+@pytest.mark.parametrize(
+    "server", ["http://host", "https://[::1]:8501", "http://h\u00f6st", "http://tf_serving.local."]
+)
+def test_unusual_addresses_and_names(server):
+    assert connect(server, "\u6a21\u578b", 0, deadline=86400).server == server
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"deadline": 1e12}, r"^A deadline of 1e\+12 s is not between 0 and 86400\.$"),
+        ({"deadline": float("inf")}, "^A deadline of inf s is not"),
+        ({"deadline": float("nan")}, "^A deadline of nan s is not"),
+        ({"deadline": 0}, "^A deadline of 0 s is not"),
+        ({"version": -1}, r"^-1 cannot be the version of a model on a server\.$"),
+        ({"version": 2**63}, r"^9223372036854775808 cannot be the version"),
+    ],
+)
+def test_deadlines_and_versions_that_cannot_be(options, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        connect("http://host", "x", **options)
+
+
+@pytest.mark.parametrize(
+    ("server", "seconds", "said"),
+    [
+        ("http://a..b:8501", 5, "^broken: it cannot be asked: "),
+        ("http://127.0.0.1:9/\u00e4", 5, "^broken: it cannot be asked: "),
+        ("http://127.0.0.1:9", 1e12, "^unavailable: Connection refused$"),
+    ],
+)
+def test_rest_raises_nothing_but_call_error(server, seconds, said):
+    with pytest.raises(CallError, match=said):
+        RestTransport(urlsplit(server), "x", None).status(seconds)
+
+
+@pytest.mark.parametrize(
+    ("call", "outputs"),
+    [
+        ("stylize_bytes", {"stylized_bytes": [{"b64": ""}], "error": [1]}),
+        ("stylize_bytes", {"stylized_bytes": [{"b64": ""}], "error": [None]}),
+        ("stylize_bytes", {"stylized_bytes": [5], "error": [""]}),
+        ("stylize_bytes", {"stylized_bytes": [[1, 2]], "error": [""]}),
+        ("stylize_bytes", {"stylized_bytes": [], "error": []}),
+        ("stylize_pixels", [[["red"]]]),
+        ("stylize_pixels", [[[[2**70]]]]),
+        ("encode", [[None]]),
+        ("encode", [["red"]]),
+    ],
+)
+def test_a_model_that_answers_as_no_style_does(call, outputs, monkeypatch):
+    answer = json.dumps({"outputs": outputs}).encode()
+    monkeypatch.setattr(RestTransport, "_exchange", lambda *_: (200, "OK", answer))
+    given = b"" if call == "stylize_bytes" else np.zeros((1, 1, 1, 3), np.uint8)
+    with pytest.raises(
+        ServingError, match=r"^Model 'plain' on http://host answers \w+ as no style of this project does"
+    ):
+        getattr(connect("http://host", "plain"), call)(given)
+
+
+def test_grpc_answers_that_make_no_sense_are_no_model_servers(monkeypatch):
+    pytest.importorskip("tensorflow_serving", reason="needs the extra serving")
+    from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+
+    predicted, metadata = predict_pb2.PredictResponse(), get_model_metadata_pb2.GetModelMetadataResponse()
+    predicted.outputs["stylized"].dtype = 99
+    packed = metadata.metadata["signature_def"]
+    packed.type_url, packed.value = "type.googleapis.com/tensorflow.serving.SignatureDefMap", b"\xff"
+    status = get_model_status_pb2.GetModelStatusResponse()
+    status.model_version_status.add().state = 99
+    for call, answer, what in (
+        (lambda client: client.stylize_pixels(np.zeros((1, 1, 1, 3), np.uint8)), predicted, "answer"),
+        (lambda client: client.signatures(), metadata, "metadata"),
+        (lambda client: client.status(), status, "status"),
+    ):
+        monkeypatch.setattr(rpc.GrpcTransport, "_call", lambda *_, answer=answer: answer)
+        with pytest.raises(ServingError, match=rf"failed \(its {what} is not that of a model server\)\.$"):
+            call(connect("grpc://127.0.0.1", "plain"))
+
+
+def test_a_thousand_attempts(monkeypatch):
+    def refuse(*_):
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(RestTransport, "_exchange", refuse)
+    monkeypatch.setattr(client_module.time, "sleep", lambda seconds: None)
+    with pytest.raises(ServingError, match=r"cannot be reached, after 1101 attempts \(Connection refused\)"):
+        connect("http://host", "plain", retries=1100).status()
 
 
 def test_grpc_without_its_extra(monkeypatch):

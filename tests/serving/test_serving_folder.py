@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -99,8 +100,9 @@ def test_a_style_that_cannot_be_served_leaves_nothing_behind(styles, tiny_style,
     (style / "manifest.json").write_text(text)
     with pytest.raises(ConfigError, match="has no SavedModel: export it with --formats=saved_model"):
         add_model(style, models)
-    with pytest.raises(ConfigError, match="'a b' cannot be the name of a model"):
-        add_model(styles / "plain", models, "a b")
+    for name in ("a b", "..", ".", "-x", ".plain"):
+        with pytest.raises(ConfigError, match=rf"'{re.escape(name)}' cannot be the name of a model"):
+            add_model(styles / "plain", models, name)
     monkeypatch.setattr(serving.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"animegan-tf\[serving\]"):
         add_model(styles / "plain", models)
@@ -131,6 +133,29 @@ def test_the_tool_leaves_a_folder_that_the_compose_file_runs(tool, styles, tmp_p
     assert (out / "models.config").read_text().count("base_path") == 2  # the first model is still served
     assert (out / "monitoring.config").read_text() == "# changed by its user\n"
     assert digest(out / "docker-compose.yml") == digest(ROOT / "serving/docker-compose.yml")
+
+
+def test_the_tool_checks_all_styles_before_it_adds_one(tool, styles, tmp_path):
+    def make(*names, **options):
+        tool.main(tool.MakeServingOptions(styles=tuple(map(str, names)), out=str(tmp_path / "out"), **options))
+
+    for name in ("changed", "none", "old"):
+        shutil.copytree(styles / "plain", tmp_path / name)
+    with open(tmp_path / "changed/saved_model/saved_model.pb", "ab") as file:
+        file.write(b"\0")
+    text = (tmp_path / "none/manifest.json").read_text()
+    (tmp_path / "none/manifest.json").write_text(text.replace('"format": "saved_model"', '"format": "onnx"'))
+    with pytest.raises(StyleError, match="is damaged or was changed"):
+        make(styles / "scenes", tmp_path / "changed")
+    with pytest.raises(ConfigError, match="has no SavedModel"):
+        make(styles / "scenes", tmp_path / "none")
+    with pytest.raises(ConfigError, match="--version is for styles of different names"):
+        make(styles / "plain", tmp_path / "old", version=5)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out/models/plain/5").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="models/plain/5 exists"):
+        make(styles / "scenes", styles / "plain", version=5)
+    assert [path.name for path in (tmp_path / "out/models").iterdir()] == ["plain"]
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,9 @@ def test_what_a_server_says_of_a_model(rest, show):
         (["--photos=x", "--out=y", "--model=plain"], 2, "x: no such file or folder."),
         (["--photos=x", "--out=y", "--server=http://127.0.0.1:9", "--retries=0"], 1, "cannot be reached"),
         (["--ask=nothing"], 2, "--ask"),
+        (["--ask=status", "--deadline=1e12"], 2, "86400"),
+        (["--ask=status", "--deadline=nan"], 2, "--deadline=nan is below the smallest allowed value, 0.01."),
+        (["--ask=status", "--server=http://a..b:8501"], 2, "'http://a..b:8501' is no model server"),
     ],
 )
 def test_one_sentence_and_an_exit_code(rest, arguments, code, sentence, tmp_path):

@@ -24,10 +24,13 @@ from animegan_tf.runtime.serving.transport import CallError, Signature, Transpor
 T = TypeVar("T")
 
 DEADLINE, RETRIES = 60.0, 3
+LONGEST_DEADLINE = 86400.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 _TRANSPORTS: dict[str, Callable[[SplitResult, str, int | None], Transport]]
 _TRANSPORTS = {"http": RestTransport, "https": RestTransport, "grpc": GrpcTransport, "grpcs": GrpcTransport}
-_MODEL_NAME = re.compile(r"[^/:\s]+")
+# Half characters are what Python makes of an argument that is not UTF-8.
+_MODEL_NAME = re.compile(r"[^/:\s\ud800-\udfff]+")
+_VERSIONS = 2**63
 
 
 def connect(
@@ -39,22 +42,27 @@ def connect(
       server: 'http://HOST:8501' or 'https://...' for REST, 'grpc://HOST:8500' or 'grpcs://...' for gRPC.
       model: name of the model on the server.
       version: of the model; None takes the newest.
-      deadline: seconds that one request may take, retries included.
+      deadline: seconds that one request may take, retries included; LONGEST_DEADLINE at most.
       retries: how often a request is sent again that found nobody, or a server with too much to do.
 
     Raises:
-      UsageError: the address or the name cannot be one.
+      UsageError: the address, name, version or deadline cannot be one.
       MissingExtraError: gRPC without the extra `serving`.
     """
     try:
         url = urlsplit(server)
         usable = url.scheme in _TRANSPORTS and url.hostname and url.username is None and url.port != 0
-    except ValueError:  # a port that is no number
+        (url.hostname or "").encode("idna"), url.path.encode("ascii")
+    except ValueError:  # a port that is no number; UnicodeError: a host that no name server can be asked for
         usable = False
     if not usable:
         raise UsageError(f"{server!r} is no model server: write http://HOST:8501 (REST) or grpc://HOST:8500 (gRPC).")
     if not _MODEL_NAME.fullmatch(model):
         raise UsageError(f"{model!r} cannot be the name of a model on a server.")
+    if version is not None and not 0 <= version < _VERSIONS:
+        raise UsageError(f"{version} cannot be the version of a model on a server.")
+    if not 0 < deadline <= LONGEST_DEADLINE:
+        raise UsageError(f"A deadline of {deadline:g} s is not between 0 and {LONGEST_DEADLINE:g}.")
     transport = _TRANSPORTS[url.scheme](url, model, version)
     return ServingClient(transport, server, model, version, deadline, retries)
 
@@ -80,12 +88,12 @@ class ServingClient:
           ServingError: the server cannot be reached, is too slow, or refuses the request.
         """
         answer = self._predict("serve_bytes", {"image_bytes": np.array([data], object), **(further or {})})
-        stylized, errors = (answer.get(name) for name in ("stylized_bytes", "error"))
-        if stylized is None or errors is None or len(stylized) != 1 or len(errors) != 1:
+        stylized, error = (_lone_bytes(answer.get(name)) for name in ("stylized_bytes", "error"))
+        if stylized is None or error is None:
             raise self._no_style("serve_bytes")
-        if errors[0]:
-            raise ImageError(f"The server cannot take the picture: {errors[0].decode(errors='replace')}.")
-        return bytes(stylized[0])
+        if error:
+            raise ImageError(f"The server cannot take the picture: {error.decode(errors='replace')}.")
+        return stylized
 
     def stylize_pixels(self, pixels: np.ndarray, further: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """Returns the stylized pictures, uint8 RGB [N, H, W, 3]; `pixels` likewise. Raises ServingError as above.
@@ -101,7 +109,7 @@ class ServingClient:
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Returns the codes of style pictures, float32 [N, n], of uint8 RGB [N, H, W, 3]. Raises ServingError."""
         code = _only(self._predict("encode_style", {"image": pixels}))
-        if code is None or code.ndim != 2 or len(code) != len(pixels):
+        if code is None or code.ndim != 2 or len(code) != len(pixels) or code.dtype.kind not in "fiu":
             raise self._no_style("encode_style")
         return code.astype(np.float32)
 
@@ -135,7 +143,7 @@ class ServingClient:
                 return call(max(end - time.monotonic(), 1e-3))
             except CallError as error:
                 # Half of the wait is drawn, so that clients that were refused together do not come back together.
-                wait = min(_FIRST_WAIT * 2**attempt, _LONGEST_WAIT) * random.uniform(0.5, 1)
+                wait = min(_FIRST_WAIT * 2 ** min(attempt, 10), _LONGEST_WAIT) * random.uniform(0.5, 1)
                 again = error.kind in ("unavailable", "overloaded") and attempt < self.retries
                 if not again or time.monotonic() + wait >= end:
                     raise ServingError(self._sentence(error, attempt + 1)) from None
@@ -164,3 +172,7 @@ class ServingClient:
 
 def _only(answer: Mapping[str, np.ndarray]) -> np.ndarray | None:
     return next(iter(answer.values())) if len(answer) == 1 else None
+
+
+def _lone_bytes(values: np.ndarray | None) -> bytes | None:
+    return values[0] if values is not None and values.shape == (1,) and isinstance(values[0], bytes) else None

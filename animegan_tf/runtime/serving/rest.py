@@ -20,6 +20,10 @@ _KINDS = {404: "unknown", 429: "overloaded", 502: "unavailable", 503: "unavailab
 _KINDS |= dict.fromkeys((400, 401, 403, 409, 413, 501), "refused")
 _PROXY_CODES = (413, 429, 502, 503, 504)
 _CHUNK = 1 << 16
+# Seconds. A socket refuses a timeout beyond the system's clock.
+_LONGEST = 86400.0
+# What reading a JSON answer of another form than expected raises; int() of JSON's Infinity is an OverflowError.
+_NOT_SO = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class RestTransport(Transport):
@@ -48,7 +52,7 @@ class RestTransport(Transport):
                 for name, item in found.items()
                 if item.get("inputs")
             }
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except _NOT_SO:
             raise CallError("broken", "its metadata is not that of a model server") from None
 
     def status(self, seconds: float) -> list[VersionStatus]:
@@ -59,7 +63,7 @@ class RestTransport(Transport):
                 VersionStatus(int(item["version"]), item["state"], item.get("status", {}).get("error_message", ""))
                 for item in answer["model_version_status"]
             ]
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except _NOT_SO:
             raise CallError("broken", "its status is not that of a model server") from None
 
     def _call(self, method: str, suffix: str, seconds: float, body: dict | None = None) -> dict[str, Any]:
@@ -70,11 +74,13 @@ class RestTransport(Transport):
             raise CallError("timeout", "no answer in time") from None
         except OSError as error:
             raise CallError("unavailable", error.strerror or str(error)) from None
+        except UnicodeError as error:  # a host or path that cannot be sent
+            raise CallError("broken", f"it cannot be asked: {error}") from None
         except http.client.HTTPException as error:
             raise CallError("broken", f"it does not speak HTTP ({type(error).__name__})") from None
         try:
             found = json.loads(answer)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict) and code == 200:
             return found
@@ -110,7 +116,7 @@ def _left(end: float) -> float:
     seconds = end - time.monotonic()
     if seconds <= 0:
         raise TimeoutError
-    return seconds
+    return min(seconds, _LONGEST)
 
 
 def _to_json(values: np.ndarray) -> list:
@@ -129,7 +135,7 @@ def _from_json(values: Any) -> np.ndarray:
             found[:] = [v.encode() if isinstance(v, str) else base64.b64decode(v["b64"], validate=True) for v in values]
             return found
         return np.asarray(values)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except _NOT_SO:
         raise CallError("broken", "its answer is not that of a model server") from None
 
 

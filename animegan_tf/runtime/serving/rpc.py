@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import SplitResult
 
@@ -56,7 +57,8 @@ class GrpcTransport(Transport):
         for name, values in inputs.items():
             request.inputs[name].CopyFrom(self._tensorflow.make_tensor_proto(values))
         answer = self._call(self._prediction.Predict, request, seconds)
-        return {name: self._tensorflow.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
+        with _as_of_a_server("answer"):
+            return {name: self._tensorflow.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
 
     def signatures(self, seconds: float) -> dict[str, Signature]:
         """See Transport."""
@@ -64,7 +66,8 @@ class GrpcTransport(Transport):
         request.metadata_field.append("signature_def")
         answer = self._call(self._prediction.GetModelMetadata, request, seconds)
         found = _api("get_model_metadata_pb2").SignatureDefMap()
-        answer.metadata["signature_def"].Unpack(found)
+        with _as_of_a_server("metadata"):
+            answer.metadata["signature_def"].Unpack(found)
         return {
             name: Signature(_shapes(item.inputs), _shapes(item.outputs))
             for name, item in found.signature_def.items()
@@ -77,10 +80,11 @@ class GrpcTransport(Transport):
             self._models.GetModelStatus, self._request("get_model_status_pb2", "GetModelStatusRequest"), seconds
         )
         kinds = _api("get_model_status_pb2").ModelVersionStatus.State
-        return [
-            VersionStatus(item.version, kinds.Name(item.state), item.status.error_message)
-            for item in answer.model_version_status
-        ]
+        with _as_of_a_server("status"):
+            return [
+                VersionStatus(item.version, kinds.Name(item.state), item.status.error_message)
+                for item in answer.model_version_status
+            ]
 
     def close(self) -> None:
         """Ends the connection."""
@@ -99,6 +103,15 @@ class GrpcTransport(Transport):
         except self._grpc.RpcError as error:
             kind = _KINDS.get(error.code().name, "broken")
             raise CallError(kind, error.details() or error.code().name) from None
+
+
+@contextlib.contextmanager
+def _as_of_a_server(what: str) -> Iterator[None]:
+    """Context in which an answer is read; what it raises where it makes no sense becomes a CallError."""
+    try:
+        yield
+    except (TypeError, ValueError, importlib.import_module("google.protobuf.message").DecodeError):
+        raise CallError("broken", f"its {what} is not that of a model server") from None
 
 
 def _api(module: str) -> Any:

@@ -1,7 +1,5 @@
 """Style folders of generators with further inputs, shown on small networks of our own."""
 
-import shutil
-
 import keras
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ from keras import layers, ops
 
 from animegan_tf import images
 from animegan_tf.errors import ConfigError, ExportError, StyleError
-from animegan_tf.export import graph, parity, style_folder
+from animegan_tf.export import graph, parity
 from animegan_tf.export.preview import draw_preview
 from animegan_tf.export.reference import encode_pixels, stylize_pixels
 from animegan_tf.export.style_folder import check_target, describe, write_style_folder
@@ -351,79 +349,6 @@ def test_previews_show_every_class_and_every_style_picture(label_toy, code_toy):
     np.testing.assert_array_equal(preview[20:, :60], photo)
     further = {"code": encode_pixels(code_toy[1], style), "noise": np.zeros((1, 3), np.float32)}
     np.testing.assert_array_equal(preview[20:, 60:120], images.to_uint8(stylize_pixels(code_toy[1], photo, further)))
-
-
-@pytest.fixture
-def quick_style(label_toy, monkeypatch):
-    """Returns write(out, **options), which copies a SavedModel instead of converting, and calls `meanwhile` before."""
-    source, toy = label_toy
-
-    def write(out, meanwhile=lambda: None, **options):
-        def convert(generator, folder, order):
-            meanwhile()
-            shutil.copytree(source / "saved_model", folder / "saved_model")
-            return [read_manifest(source).find("saved_model")]
-
-        monkeypatch.setitem(style_folder._WRITERS, "saved_model", convert)
-        return _write(toy, out, formats=("saved_model",), **options)
-
-    return write
-
-
-def test_a_style_is_replaced_when_the_new_one_is_whole(quick_style, tmp_path):
-    out = tmp_path / "style"
-    quick_style(out)
-    (out / "old").touch()
-    quick_style(out, meanwhile=lambda: (out / "old").stat(), overwrite=True)  # it is there until the end
-    assert {path.name for path in out.iterdir()} == {"saved_model", "manifest.json"}
-    assert list(tmp_path.iterdir()) == [out]
-
-
-def test_the_old_style_comes_back_when_the_new_one_cannot_be_moved(quick_style, tmp_path, monkeypatch):
-    out = tmp_path / "style"
-    quick_style(out)
-    (out / "old").touch()
-    rename = style_folder.Path.rename
-
-    def fail_into_place(path, target):
-        if ".partial-" in path.name:
-            raise OSError(28, "No space left on device")
-        return rename(path, target)
-
-    monkeypatch.setattr(style_folder.Path, "rename", fail_into_place)
-    with pytest.raises(ExportError, match=f"--out={out} cannot be written: No space left on device"):
-        quick_style(out, overwrite=True)
-    assert (out / "old").exists() and list(tmp_path.iterdir()) == [out]
-
-
-def test_two_exports_leave_each_other_alone(quick_style, tmp_path):
-    out = tmp_path / "style"
-    inner = []
-
-    def export_the_same():
-        if not inner:
-            inner.append(out)
-            quick_style(out)
-
-    with pytest.raises(ConfigError, match=f"--out={out} exists: add --overwrite to replace it"):
-        quick_style(out, meanwhile=export_the_same)
-    assert read_manifest(out).find("saved_model") and list(tmp_path.iterdir()) == [out]
-    inner.clear()
-    shutil.rmtree(out)
-    quick_style(out, meanwhile=export_the_same, overwrite=True)
-    assert read_manifest(out).find("saved_model") and list(tmp_path.iterdir()) == [out]
-
-
-def test_a_link_is_refused_before_anything_is_converted(quick_style, tmp_path):
-    quick_style(tmp_path / "style")
-    for target in ("style", "nowhere"):
-        link = tmp_path / f"to_{target}"
-        link.symlink_to(tmp_path / target)
-        for overwrite in (False, True):
-            with pytest.raises(ConfigError, match=f"--out={link} is a link: name the folder itself"):
-                check_target(link, overwrite)
-            with pytest.raises(ConfigError, match="is a link"):
-                quick_style(link, meanwhile=pytest.fail, overwrite=overwrite)
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):

@@ -145,8 +145,9 @@ def _agree(folder: Path, steps: int) -> None:
         for term, value in one.items():
             assert other[term] == pytest.approx(value, rel=1e-4, abs=1e-5), term
     for key, value in state.items():
-        # Moments have the size of gradients, of losses weighted by hundreds.
-        atol = 1e-4 if "optimizer" in key else 1e-5
+        # Moments have the size of gradients, of losses weighted by hundreds; how sums of them are rounded depends on
+        # the processor: 1.6e-4 of the largest where it has AVX2 alone.
+        atol = 1e-4 + 3e-4 * np.abs(value).max() if "optimizer" in key else 1e-5
         np.testing.assert_allclose(jax_state[key], value, rtol=1e-4, atol=atol, err_msg=key)
     assert any((state[key] != start[key]).any() for key in state if key.startswith("generator/"))
 

@@ -13,7 +13,7 @@ def box_mean(image, radius: int):
       radius: of the window, in px.
     """
     # Padded pixels are not counted. Two short passes: a whole-picture running sum would lose digits in float32. Not by
-    # average_pool, whose gradient TensorFlow gets wrong on CPUs without oneDNN where the window is as long as a side.
+    # average_pool, whose gradient TensorFlow 2.21 gets wrong on some CPUs: a window of 5 over a side of 4, for one.
     for window in ((1, 2 * radius + 1), (2 * radius + 1, 1)):
         ones = ops.ones((*window, image.shape[-1], 1), dtype=image.dtype)
         sums, counts = (ops.depthwise_conv(x, ones, padding="same") for x in (image, ops.ones_like(image)))

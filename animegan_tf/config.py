@@ -93,9 +93,8 @@ class TrainConfig:
     feature_scale: float = option(
         1.0, "VGG19 features are multiplied by this; 0.0174: as of pictures of unit variance", "losses", low=1e-6
     )
-    content_weight: float = option(
-        1.5, "weight of the content term: VGG19 features of photo and result", "losses", low=0
-    )
+    feature_crop: int = option(0, "side of the middle that VGG19 sees, in px; 0: the whole picture", "losses", low=0)
+    content_weight: float = option(1.5, "weight of the content term: VGG19 of photo and result", "losses", low=0)
     content_layer: str = option(
         "block4_conv4", "VGG19 layer of the content term; block4_conv4 is before ReLU, block4_relu4 after", "losses"
     )
@@ -123,6 +122,7 @@ class TrainConfig:
         "losses",
         choices=("batch", "set"),
     )
+    gram_passes: int = option(0, "passes of a filter that takes the set's grain away first", "losses", low=0, high=20)
     gram_loss: str = option(
         "l1", "distance of the Gram matrices", "losses", choices=("l1", "l1_per_channel", "l2", "relative_l1")
     )
@@ -137,6 +137,7 @@ class TrainConfig:
     tv_weight: float = option(1.0, "weight of total variation", "losses", low=0)
     flat_weight: float = option(0.0, "weight of gradients where the photo is flat", "losses", low=0)
     cel_weight: float = option(0.0, "weight of the share of neighbours that differ, anywhere", "losses", low=0)
+    grid_weight: float = option(0.0, "weight of what repeats every 8 px in calm areas", "losses", low=0)
     edge_weight: float = option(0.0, "weight of the L1 of Sobel edges, photo and result", "losses", low=0)
     landmark_weight: float = option(0.0, "weight of the L1 around facial landmarks", "losses", low=0)
     output_weight: float = option(0.0, "distillation: weight of the L1 to the teacher's picture", "losses", low=0)
@@ -218,6 +219,7 @@ class TrainConfig:
         "imagenet", "imagenet (downloaded by Keras), an .npz or .h5 file, or random (for tests)", "run"
     )
     run_dir: str = option("", "folder of this run; empty: the next number below runs/", "run")
+    start_from: str = option("", "run folder, or file of weights, whose generator training starts from", "run")
     resume: bool = option(False, "go on from the newest checkpoint in --run_dir", "run")
     max_steps: int = option(0, "stop after this many steps in all; 0: at the end of --epochs", "run", low=0)
     precision: str = option(
@@ -230,10 +232,10 @@ class TrainConfig:
         check_bounds(self)
         if self.image_size % 32:
             raise ConfigError(f"--image_size={self.image_size} must be a multiple of 32.")
-        if self.discriminator_crop % 32 or self.discriminator_crop > self.image_size:
-            raise ConfigError(
-                f"--discriminator_crop={self.discriminator_crop} must be 0 or a multiple of 32 up to --image_size."
-            )
+        for name in ("discriminator_crop", "feature_crop"):
+            side = getattr(self, name)
+            if side % 32 or side > self.image_size:
+                raise ConfigError(f"--{name}={side} must be 0 or a multiple of 32 up to --image_size.")
         for stream in ("photo", "style"):
             low, high = getattr(self, f"{stream}_crop_min"), getattr(self, f"{stream}_crop_max")
             if low > high:
@@ -302,6 +304,8 @@ class TrainConfig:
             raise ConfigError("--perceptual_weight needs --perceptual_layers.")
         if self.gram_memory and self.gram_target != "set":
             raise ConfigError("--gram_memory needs --gram_target=set: batches are compared with one another otherwise.")
+        if self.gram_passes and self.gram_target != "set":
+            raise ConfigError("--gram_passes needs --gram_target=set: what a batch shows is not filtered.")
         numbers("gram_layer_weights", self.gram_layer_weights, low=0)
         if self.gram_layer_weights and len(self.gram_layer_weights) != len(self.style_layers):
             raise ConfigError(
@@ -354,10 +358,8 @@ class TrainConfig:
 # The generator's terms; all of them can be its only one.
 _TERMS = (
     *("adversarial", "content", "perceptual", "gram", "color", "chroma", "tone", "tv", "flat", "cel"),
-    *("edge", "landmark", "output", "feature"),
+    *("grid", "edge", "landmark", "output", "feature"),
 )
-
-
 _DOUBLE_TAIL_TERMS = ("region", "photo_region", "revision", "revision_feature", "main_adversarial")
 
 

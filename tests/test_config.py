@@ -56,6 +56,9 @@ def test_a_flagfile_gives_an_equal_config_and_later_flags_win(tmp_path):
         (["--pretrain_epochs=9", "--epochs=3"], "--pretrain_epochs=9 must not be above --epochs=3"),
         (["--content_weight=0"], "--pretrain_epochs with --pretrain_loss=content needs --content_weight"),
         (["photos"], "Unexpected argument 'photos'"),
+        (["--feature_crop=100"], "--feature_crop=100 must be 0 or a multiple of 32 up to --image_size"),
+        (["--discriminator_crop=288"], "--discriminator_crop=288 must be 0 or a multiple of 32 up to --image_size"),
+        (["--gram_passes=1"], "--gram_passes needs --gram_target=set"),
         (["--discriminator_weight=0"], "--adversarial_weight needs --discriminator_weight"),
     ],
 )

@@ -91,7 +91,7 @@ def count_step(trainer: Trainer, batch_size: int) -> StepMacs:
     _check_countable(config, generator)
     features: Any = trainer.objective.features
     side = config.image_size
-    judged = min(config.discriminator_crop or side, side)
+    judged, seen = (min(crop or side, side) for crop in (config.discriminator_crop, config.feature_crop))
     kinds = sum(bool(getattr(config, f"discriminator_{kind}_weight")) for kind in _KINDS)
     looks = bool(config.content_weight or config.perceptual_weight) + bool(
         config.gram_weight and config.gram_target == "batch"
@@ -110,8 +110,8 @@ def count_step(trainer: Trainer, batch_size: int) -> StepMacs:
         ),
         discriminator=update,
         verdict=verdict,
-        targets=_count_pass(features, looks * batch_size, side, gradient=False) if looks else 0,
-        features=_count_pass(features, batch_size, side) if features.wanted else 0,
+        targets=_count_pass(features, looks * batch_size, seen, gradient=False) if looks else 0,
+        features=_count_pass(features, batch_size, seen) if features.wanted else 0,
     )
 
 

@@ -30,9 +30,7 @@ def abstract(photo: np.ndarray, lines: float = 0.8, passes: int = 2, levels: int
       UsageError: OpenCV is missing.
     """
     cv2 = load_cv2()
-    calm = photo
-    for _ in range(passes):
-        calm = cv2.bilateralFilter(calm, _DIAMETER, _COLOR_SIGMA, _SPACE_SIGMA)
+    calm = smoothed(photo, passes)
     luminance = cv2.cvtColor(calm, cv2.COLOR_RGB2GRAY).astype(np.float32)
     if levels:
         calm = _quantised(calm, levels, cv2)
@@ -40,6 +38,19 @@ def abstract(photo: np.ndarray, lines: float = 0.8, passes: int = 2, levels: int
     contrast = narrow - _SHARE * wide
     drawn = np.where(contrast > _THRESHOLD, 0.0, -np.tanh(_STEEPNESS * (contrast - _THRESHOLD)))
     return np.clip(calm * (1.0 - lines * drawn)[..., None], 0, 255).astype(np.uint8)
+
+
+def smoothed(picture: np.ndarray, passes: int) -> np.ndarray:
+    """Returns [H, W, 3] uint8 after `passes` bilateral filters, which take texture and grain and leave edges.
+
+    Raises:
+      UsageError: OpenCV is missing.
+    """
+    if passes:
+        cv2 = load_cv2()
+    for _ in range(passes):
+        picture = cv2.bilateralFilter(picture, _DIAMETER, _COLOR_SIGMA, _SPACE_SIGMA)
+    return picture
 
 
 def _quantised(picture: np.ndarray, levels: int, cv2) -> np.ndarray:

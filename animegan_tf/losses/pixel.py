@@ -25,6 +25,7 @@ _RGB_TO_GRAY = np.array([[0.2989], [0.5870], [0.1140]], "float32")
 _FLATNESS = 24.0
 _EDGE_EPSILON = 1e-6
 _CEL_STEP = 0.03
+_GRID_PERIOD, _GRID_CELLS = 8, 8  # px, and periods along a side of a window
 
 
 def gray(image):
@@ -170,9 +171,8 @@ def flat_variation(photo, stylized):
     calm while lines are drawn freely.
     Differs: ours; total variation punishes ink lines and paper grain alike.
     """
-    gray = ops.mean(_float(photo), axis=-1, keepdims=True)
-    terms = zip(_gradients(gray), _gradients(_float(stylized)), strict=True)
-    return sum(ops.mean(ops.exp(-_FLATNESS * ops.abs(guide)) * ops.abs(step)) for guide, step in terms)
+    terms = zip(_calm(photo), _gradients(_float(stylized)), strict=True)
+    return sum(ops.mean(weight * ops.abs(step)) for weight, step in terms)
 
 
 def cel(stylized):
@@ -186,6 +186,35 @@ def cel(stylized):
     return 0.5 * sum(ops.mean(square / (square + _CEL_STEP**2)) for square in squares)
 
 
+def grid(photo, stylized):
+    """Returns how much of the result repeats every 8 px within windows of 64 px, where the photo is flat.
+
+    Where its input is constant, the output of a network with strides repeats with their product, and may be a grid of
+    dots. The differences of the result to its means over 8 x 8 px are weighted by how flat the photo is around, the
+    mean over 8 x 8 px of `flat_variation`'s weight to the fourth power, and averaged over each window by their place
+    in a cell of 8 x 8. What belongs to the picture averages out, a grid adds up. Returned is 16 times the mean of the
+    absolute averages, less their mean. At the right and lower border a rest of less than a window is left out.
+    Differs: ours; what evaluation.grid measures, as a loss.
+
+    Args:
+      photo, stylized: [B, H, W, 3] float in [-1, 1], at least 72 x 72; of smaller ones 0.
+    """
+    down, right = _calm(photo)
+    picture = _float(stylized)
+    # A window of one period holds every place once, so that a slope adds the same to all of them.
+    first, last = (_GRID_PERIOD - 1) // 2, -(_GRID_PERIOD // 2)
+    apart = picture[:, first:last, first:last] - _means_of_cells(picture)
+    apart = apart[:, :-1, :-1] * _means_of_cells(down[:, :, :-1] * right[:, :-1]) ** 4
+    side = _GRID_PERIOD * _GRID_CELLS
+    high, wide = apart.shape[1] // side, apart.shape[2] // side
+    if not high * wide:
+        return 0.0
+    cells = (high, _GRID_CELLS, _GRID_PERIOD, wide, _GRID_CELLS, _GRID_PERIOD, 3)
+    places = ops.mean(ops.reshape(apart[:, : high * side, : wide * side], (-1, *cells)), axis=(2, 5))
+    places = places - ops.mean(places, axis=(2, 4), keepdims=True)
+    return 16.0 * ops.mean(ops.abs(places))
+
+
 COLOR_LOSSES = {"yuv": color, "lab": lab_color}
 
 
@@ -193,6 +222,19 @@ def _contrasts(photo, stylized):
     """Returns (of the photo, of the result): YUV in [0, 1] less each picture's mean, [B, H, W, 3]."""
     yuv = [rgb_to_yuv((_float(image) + 1.0) / 2.0) for image in (photo, stylized)]
     return [values - ops.mean(values, axis=(1, 2), keepdims=True) for values in yuv]
+
+
+def _calm(photo):
+    """Returns exp(-24 |differences of neighbours of the photo's grey|), vertical and horizontal."""
+    gray = ops.mean(_float(photo), axis=-1, keepdims=True)
+    return [ops.exp(-_FLATNESS * ops.abs(step)) for step in _gradients(gray)]
+
+
+def _means_of_cells(image):
+    """Returns the mean over every 8 x 8 px: [B, H, W, C] -> [B, H - 7, W - 7, C]."""
+    high, wide = (length - _GRID_PERIOD + 1 for length in image.shape[1:3])
+    rows = sum(image[:, first : first + high] for first in range(_GRID_PERIOD))
+    return sum(rows[:, :, first : first + wide] for first in range(_GRID_PERIOD)) / _GRID_PERIOD**2
 
 
 def _gradients(image):

@@ -113,7 +113,7 @@ def recipe_config(options: NewStyleOptions) -> TrainConfig:
     for name in changed_names(options):
         if name in _PLANNED:
             raise ConfigError(f"--{name} is planned from --minutes here; animegan-train takes it.")
-        if name in _run_names() and name not in ("xla", "cache_mb", "smooth_dir"):
+        if name in _run_names() and name not in ("xla", "cache_mb", "smooth_dir", "start_from"):
             raise ConfigError(f"--{name} is not a flag of a recipe; animegan-train takes it.")
     if config.classes:
         raise ConfigError(f"--recipe={options.recipe} holds several styles: train it with animegan-train.")

@@ -11,7 +11,7 @@ import numpy as np
 
 from animegan_tf import images
 from animegan_tf.config import TrainConfig
-from animegan_tf.data.abstraction import abstract
+from animegan_tf.data.abstraction import abstract, smoothed
 from animegan_tf.data.augment import Augmentation
 from animegan_tf.data.edges import to_gray
 from animegan_tf.data.pipeline import PhotoMap, Samples, build_samples
@@ -148,7 +148,7 @@ def _middles(config: TrainConfig, samples: Samples, files: list[Path]) -> Iterat
     stream, readable = samples.style.stream, False
     for file in files[:: max(1, len(files) // _STYLE_PICTURES)]:
         with contextlib.suppress(ImageError):
-            picture = middle(stream.read(file), _MIDDLE)
+            picture = smoothed(middle(stream.read(file), _MIDDLE), config.gram_passes)
             readable = True
             yield images.to_float(to_gray(picture) if config.gram_picture == "gray" else picture)[None]
     if not readable:

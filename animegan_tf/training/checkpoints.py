@@ -109,6 +109,28 @@ def restore_newest(trainer: Trainer, run_dir: Path) -> tuple[int, list[str]]:
     )
 
 
+def load_start(trainer: Trainer, source: Path) -> None:
+    """Loads the generator of another run, of the same network, into `trainer`, its average included.
+
+    Args:
+      trainer: before its first step.
+      source: a run folder, of which the newest checkpoint counts, or a file of weights.
+
+    Raises:
+      CheckpointError: there are no weights, or they are of another network.
+    """
+    found = list_checkpoints(source)
+    path = found[-1] / WEIGHTS_NAME if found else source
+    if not path.is_file():
+        raise CheckpointError(f"--start_from={source} is neither a run folder with a checkpoint nor a file of weights.")
+    for generator in filter(None, (trainer.generator, trainer.averaged)):
+        try:
+            generator.load_weights(path)
+        except Exception as error:  # h5py and Keras raise many kinds for a damaged or foreign file
+            first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(f"--start_from={source} does not fit the generator: {first_line}") from None
+
+
 def read_newest(run_dir: Path) -> tuple[Path, dict[str, np.ndarray]]:
     """Returns the newest checkpoint's folder and its arrays, by the names of `Trainer.state`.
 

@@ -149,8 +149,9 @@ class DoubleTailTrainer(Trainer):
                 f"--discriminator={objective.config.discriminator} needs a {next(iter(discriminator.inputs_shape))}, "
                 "which a double-tail generator has not."
             )
-        if objective.config.discriminator_crop:
-            raise ConfigError("--discriminator_crop does not go with a double-tail generator: set it to 0.")
+        for name in ("discriminator_crop", "feature_crop"):
+            if getattr(objective.config, name):
+                raise ConfigError(f"--{name} does not go with a double-tail generator: set it to 0.")
         super().__init__(generator=generator, objective=objective, discriminator=discriminator, averaged=averaged)
         self.strengths["d_main"] = self._strength("d_main")
         self.main_discriminator = main_discriminator

@@ -20,7 +20,7 @@ from animegan_tf.losses.adversarial import ADVERSARIAL_LOSSES
 
 Terms = dict[str, Any]
 _KINDS = ("anime", "stylized", "gray", "smooth")
-_PIXEL_TERMS = ("likeness", "color", "chroma", "tone", "tv", "flat", "cel", "edge", "landmark", "output")
+_PIXEL_TERMS = ("likeness", "color", "chroma", "tone", "tv", "flat", "cel", "grid", "edge", "landmark", "output")
 
 
 def feature_names(config: TrainConfig) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ class Objective:
         """Returns the generator's only term during pre-training: content, or the likeness of the pixels."""
         if self.config.pretrain_loss == "pixels":
             return {"likeness": pixel.likeness(targets["kept"], stylized)}
-        return {"content": self._content(self.features(stylized), targets)}
+        return {"content": self._content(self.features(self._seen(stylized)), targets)}
 
     def generator_terms(self, batch: dict[str, Any], stylized, targets: dict[str, Any], logits) -> Terms:
         """Returns the generator's weighted terms.
@@ -113,7 +113,7 @@ class Objective:
           targets: from `targets`.
           logits: the discriminator's on `stylized`, one map or a list; None without a discriminator.
         """
-        found = self.features(stylized)
+        found = self.features(self._seen(stylized))
         terms = self._feature_terms(found, found, targets, logits)
         if self.config.feature_weight:
             terms["feature"] = self.config.feature_weight * self._layer_loss(targets["teacher"], found)
@@ -135,9 +135,7 @@ class Objective:
 
         Training crops lie anywhere, so their middles do too; and a patch discriminator judges by small patches anyway.
         """
-        side = min(self.config.discriminator_crop or pictures.shape[1], pictures.shape[1])
-        first = (pictures.shape[1] - side) // 2
-        return pictures[:, first : first + side, first : first + side]
+        return middle_of(pictures, self.config.discriminator_crop)
 
     def discriminator_terms(self, kinds: list[str], logits) -> Terms:
         """Returns the discriminator's weighted terms; `logits` [K*B, h, w, 1], or a list, in the order of `kinds`.
@@ -176,12 +174,17 @@ class Objective:
             "tv": lambda: pixel.total_variation(stylized),
             "flat": lambda: pixel.flat_variation(kept, stylized),
             "cel": lambda: pixel.cel(stylized),
+            "grid": lambda: pixel.grid(kept, stylized),
             "edge": lambda: pixel.edge(photo, stylized),
             "landmark": lambda: pixel.landmark(photo, stylized, batch["face"]),
             "output": lambda: pixel.l1(batch["teacher"], stylized),
         }
         weights = {name: getattr(config, f"{name}_weight") for name in names}
         return {name: weight * losses[name]() for name, weight in weights.items() if weight}
+
+    def _seen(self, pictures):
+        """Returns the middle that VGG19 sees; it takes most of a step, and training crops lie anywhere as it is."""
+        return middle_of(pictures, self.config.feature_crop)
 
     def _kept_picture(self, batch):
         return batch["abstraction" if self.config.content_picture == "abstraction" else "photo"]
@@ -194,7 +197,7 @@ class Objective:
         pictures = {name: picture for name, picture in wanted.items() if picture is not None}
         if not pictures:
             return {}
-        found = self.features(ops.concatenate([ops.cast(p, "float32") for p in pictures.values()], axis=0))
+        found = self.features(ops.concatenate([ops.cast(self._seen(p), "float32") for p in pictures.values()], axis=0))
         parts = {layer: ops.split(values, len(pictures), axis=0) for layer, values in found.items()}
         return {name: {layer: part[k] for layer, part in parts.items()} for k, name in enumerate(pictures)}
 
@@ -253,6 +256,13 @@ class Objective:
         if not self._has_classes:
             return self.style_grams
         return {name: ops.einsum("bk,kcd->bcd", batch["label"], grams) for name, grams in self.style_grams.items()}
+
+
+def middle_of(pictures, side: int):
+    """Returns the middle of each picture, [B, H, W, 3] -> [B, h, w, 3], h and w at most `side`; 0: all of it."""
+    side = min(side or pictures.shape[1], pictures.shape[1])
+    first = (pictures.shape[1] - side) // 2
+    return pictures[:, first : first + side, first : first + side]
 
 
 def as_list(logits) -> list:

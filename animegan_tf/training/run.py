@@ -79,6 +79,7 @@ def train(
             if config.resume:
                 keep_schedule(config, run_dir)
             else:
+                _start(trainer, config.start_from)
                 write_recipe(config, run_dir)
             print(_summary(config, run_dir, samples, first_step, plan.last_step))
             outcome = _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches, watch)
@@ -135,6 +136,13 @@ def _resume(trainer, run_dir: Path) -> int:
     for sentence in problems:
         print(f"animegan-train: {sentence}", file=sys.stderr)
     return step
+
+
+def _start(trainer, weights: str) -> None:
+    from animegan_tf.training.checkpoints import load_start
+
+    if weights:
+        load_start(trainer, Path(weights))
 
 
 def _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches, watch) -> Outcome:

@@ -91,6 +91,46 @@ def test_flat_variation_counts_where_the_photo_is_flat_only():
     assert float(pixel.flat_variation(step, step)) == pytest.approx(np.exp(-24) / 3, rel=1e-4)
 
 
+def _grid_by_loops(photo: np.ndarray, stylized: np.ndarray) -> float:
+    """Window by window and place by place: [H, W, 3] float64 in [-1, 1]."""
+    gray = photo.mean(-1)
+    calm = np.exp(-24 * np.abs(np.diff(gray, axis=0)))[:, :-1] * np.exp(-24 * np.abs(np.diff(gray, axis=1)))[:-1]
+    height, width = (length // 64 * 64 for length in (photo.shape[0] - 8, photo.shape[1] - 8))
+    found = []
+    for top, left, channel in np.ndindex(height // 64, width // 64, 3):
+        sums = np.zeros((8, 8))
+        for y, x in np.ndindex(64, 64):
+            row, column = 64 * top + y, 64 * left + x
+            around = stylized[row : row + 8, column : column + 8, channel].mean()
+            weight = calm[row : row + 8, column : column + 8].mean() ** 4
+            sums[y % 8, x % 8] += weight * (stylized[row + 3, column + 3, channel] - around)
+        found.append(np.abs(sums / 64 - sums.mean() / 64).mean())
+    return 16 * float(np.mean(found))
+
+
+def test_grid_equals_its_definition(rng):
+    photo = np.add.outer(np.linspace(-0.5, 0.5, 76), np.linspace(0, 0.3, 140))[..., None] * np.ones(3)
+    photo[20:40, 30:50] += rng.uniform(-0.2, 0.2, (20, 20, 3))
+    stylized = rng.uniform(-1, 1, photo.shape)
+    found = pixel.grid(photo[None].astype("float32"), stylized[None].astype("float32"))
+    assert float(found) == pytest.approx(_grid_by_loops(photo, stylized), rel=1e-4)
+
+
+def test_grid_counts_what_repeats_in_calm_areas_alone(rng):
+    slope = np.add.outer(0.003 * np.arange(136.0), 0.002 * np.arange(136.0))
+    slope = np.repeat(slope[None, ..., None], 3, axis=-1).astype("float32")
+    dots = np.zeros_like(slope)
+    dots[:, ::4, ::4] = 0.01
+    calm = np.zeros_like(slope)
+    busy = rng.uniform(-1, 1, slope.shape).astype("float32")
+    assert float(pixel.grid(calm, slope)) == pytest.approx(0, abs=1e-5)
+    # Of 16 places one is 15/16 above the mean and 15 are 1/16 below it.
+    by_hand = 16 * 0.01 * (15 / 16 + 15 / 16) / 16
+    assert float(pixel.grid(calm, slope + dots)) == pytest.approx(by_hand, rel=1e-3)
+    assert float(pixel.grid(busy, dots)) < 0.01 * by_hand
+    assert pixel.grid(calm[:, :64], dots[:, :64]) == 0.0
+
+
 def test_lab_equals_scikit_image(rng):
     skimage = pytest.importorskip("skimage.color")
     image = rng.uniform(size=(1, 40, 40, 3)).astype("float32")

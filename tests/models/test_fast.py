@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
 from animegan_tf.models.fast import FastGenerator, _bands
+from animegan_tf.models.layers import chain
 
 
 def _window_means(x: np.ndarray, side: int) -> np.ndarray:
@@ -38,7 +40,7 @@ def test_training_starts_from_the_photo(rng):
     before = np.asarray(generator(photo))
     kernel = np.asarray(generator.to_rgb.kernel)
     # What the maps add is the same for the four pixels of a block.
-    added = kernel[:, :, :-21]
+    added = kernel[:, :, :-25]
     np.testing.assert_array_equal(added, np.concatenate([added[..., :3]] * 4, axis=-1))
     assert np.abs(before - photo).mean() < 0.25
     _silence(generator)
@@ -59,7 +61,7 @@ def test_a_gate_lets_its_detail_through_and_no_other(rng, opened, kept):
     generator = FastGenerator(6)
     generator(photo[None])
     _silence(generator)
-    generator.gates[0].bias.assign(5.4 * np.array(opened, "float32"))
+    generator.gates[0].bias.assign(5.4 * np.array([*opened, 0, 0, 0, 0], "float32"))
     pixels = _blocks(photo)
     block = pixels.mean(2, keepdims=True)
     near = _window_means(block[:, :, 0], 5)
@@ -68,14 +70,50 @@ def test_a_gate_lets_its_detail_through_and_no_other(rng, opened, kept):
     np.testing.assert_allclose(_blocks(np.asarray(generator(photo[None]))[0]), expected, atol=1e-5)
 
 
+def test_ink_lies_on_the_dark_side_of_edges_at_the_resolution_of_the_photo(rng):
+    cv2 = pytest.importorskip("cv2")
+    photo = np.full((64, 80, 3), (150, 120, 90), np.float32)
+    photo[20:50, 31:60] = (40, 80, 60)  # bounds at even and odd places
+    photo += rng.normal(0, 0.7, photo.shape)
+    generator = FastGenerator(6)
+    generator(photo[None] / 127.5 - 1)
+    blocks = keras.ops.space_to_depth(photo[None] / 127.5 - 1, 2)
+    ink = np.asarray(keras.ops.depth_to_space(chain(blocks, generator.ink), 2))[0, ..., 0]
+    luminance = (photo @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    narrow, wide = (cv2.GaussianBlur(luminance, (0, 0), sigma) for sigma in (0.9, 1.44))
+    expected = np.clip(0.3 * (0.98 * wide - narrow - 3.0), 0, 1)
+    inner = slice(8, -8)
+    np.testing.assert_allclose(ink[inner, inner], expected[inner, inner], atol=0.03)  # ours ends after 4 or 5 px
+    assert ink[35, 32] > 0.3 and ink[35, 30] == 0 and ink[30:40, 36:54].max() == 0
+
+
+@pytest.mark.parametrize("pixel", range(4))
+def test_a_gate_of_ink_lets_the_ink_of_its_pixel_through(rng, pixel):
+    photo = rng.uniform(-1, 1, (1, 32, 40, 3)).astype("float32")
+    generator = FastGenerator(6)
+    generator(photo)
+    _silence(generator)
+    kernel = np.array(generator.to_rgb.kernel)
+    kernel[1, 1, -25:] = 0
+    kernel[1, 1, -7:-3] = np.repeat(np.eye(4), 3, axis=1)  # of ink alone, to the three colours of its pixel
+    generator.to_rgb.kernel.assign(kernel)
+    opened = np.zeros(10, "float32")
+    opened[6 + pixel] = 3.0  # half
+    generator.gates[0].bias.assign(opened)
+    ink = np.asarray(chain(keras.ops.space_to_depth(photo, 2), generator.ink))[0]
+    found = _blocks(np.asarray(generator(photo))[0])
+    expected = 0.5 * ink * (np.arange(4) == pixel)
+    np.testing.assert_allclose(found, np.repeat(expected[..., None], 3, axis=-1), atol=1e-5)
+
+
 def _silence(generator: FastGenerator) -> None:
     """Lets the maps add nothing, so that the photo's bands are all that is left."""
     kernel = np.array(generator.to_rgb.kernel)
-    kernel[:, :, :-21] = 0
+    kernel[:, :, :-25] = 0
     generator.to_rgb.kernel.assign(kernel)
 
 
 def test_size():
     generator = FastGenerator()
     generator.build((None, 64, 64, 3))
-    assert sum(int(np.prod(variable.shape)) for variable in generator.trainable_variables) == 172_302
+    assert sum(int(np.prod(variable.shape)) for variable in generator.trainable_variables) == 174_806

@@ -111,6 +111,20 @@ def test_without_labels_the_set_is_one(tiny_config, class_dir):
     np.testing.assert_allclose(grams, np.full((1, 3, 3), (levels**2 / 3).mean()), rtol=1e-5)
 
 
+def test_the_grain_of_the_set_is_filtered_before_its_grams(tiny_config, tmp_path, rng):
+    cv2 = pytest.importorskip("cv2")
+    prints = [rng.integers(90, 120, (32, 32, 3)).astype(np.uint8) for _ in range(2)]
+    for number, picture in enumerate(prints):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    settings = {"gram_target": "set", "gram_picture": "color", "gram_layers": ("block1_conv1",), "gram_passes": 2}
+    config = replace(tiny_config, style_dir=str(tmp_path), **settings)
+    grams = _style_grams(config, samples_of(config), lambda batch: {"block1_conv1": batch})["block1_conv1"]
+    for _ in range(2):
+        prints = [cv2.bilateralFilter(picture, 7, 30.0, 3.0) for picture in prints]
+    flat = to_float(np.stack(prints)).reshape(2, -1, 3)
+    np.testing.assert_allclose(grams[0], np.einsum("bnc,bnd->cd", flat, flat) / 2 / flat[0].size, rtol=1e-5)
+
+
 def test_grids_show_every_class_and_some_style_pictures(labelled, tiny_config):
     shown = shown_conditions(samples_of(labelled), build_generator("conditional", 4, classes=2))
     np.testing.assert_array_equal(np.concatenate([row["label"] for row in shown]), np.eye(2))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from animegan_tf.errors import CheckpointError, TrainingError
-from animegan_tf.training.checkpoints import list_checkpoints, restore_newest, save_checkpoint
+from animegan_tf.training.checkpoints import list_checkpoints, load_start, restore_newest, save_checkpoint
 
 
 def _all(trainer):
@@ -78,6 +78,29 @@ def test_another_network_is_refused(tiny_config, make_trainer, tmp_path):
     other = make_trainer(replace(tiny_config, generator="animeganv2_lite"))
     with pytest.raises(CheckpointError, match="belongs to other networks"):
         restore_newest(other, tmp_path)
+
+
+def test_training_starts_from_another_runs_generator(tiny_config, make_trainer, tmp_path):
+    config = replace(tiny_config, ema_decay=0.5)
+    trainer = make_trainer(config)
+    save_checkpoint(trainer, tmp_path, keep=1)
+    for source in (tmp_path, list_checkpoints(tmp_path)[0] / "generator.weights.h5"):
+        other = make_trainer(replace(config, seed=5))
+        pairs = list(zip(trainer.generator.variables, other.generator.variables, strict=True))
+        assert any(np.abs(np.asarray(one) - np.asarray(two)).max() > 0 for one, two in pairs)
+        load_start(other, source)
+        for started in (other.generator, other.averaged):
+            for one, two in zip(trainer.best_generator.variables, started.variables, strict=True):
+                np.testing.assert_array_equal(one, two)
+
+
+def test_a_start_of_another_network_or_without_weights_is_one_sentence(tiny_config, make_trainer, tmp_path):
+    save_checkpoint(make_trainer(tiny_config), tmp_path / "small", keep=1)
+    wider = make_trainer(replace(tiny_config, generator="fast", generator_width=6))
+    with pytest.raises(CheckpointError, match="^--start_from=.*small does not fit the generator: "):
+        load_start(wider, tmp_path / "small")
+    with pytest.raises(CheckpointError, match="empty is neither a run folder with a checkpoint nor a file of weights"):
+        load_start(wider, tmp_path / "empty")
 
 
 def test_nothing_to_resume(tiny_config, make_trainer, tmp_path):

@@ -274,6 +274,23 @@ def test_gram_memory_refuses_classes():
         Objective(MEMORY, CountingFeatures(), {"block1_conv1": np.ones((2, 3, 3), "float32")})
 
 
+def test_vgg19_sees_the_middle_of_every_picture(batch, rng):
+    config = replace(CONFIG, feature_crop=32, color_weight=0, chroma_weight=0, tv_weight=0, flat_weight=0)
+    whole = {name: rng.uniform(-1, 1, (2, 96, 96, 3)).astype("float32") for name in (*batch, "stylized")}
+    middles = {name: picture[:, 32:64, 32:64] for name, picture in whole.items()}
+    stylized, logits = whole.pop("stylized"), np.zeros((2, 1), "float32")
+    middle = middles.pop("stylized")
+    cropped, plain = (
+        Objective(config, CountingFeatures()),
+        Objective(replace(config, feature_crop=0), CountingFeatures()),
+    )
+    found = cropped.generator_terms(whole, stylized, cropped.targets(whole), logits)
+    expected = plain.generator_terms(middles, middle, plain.targets(middles), logits)
+    assert {name: float(term) for name, term in found.items()} == {n: float(t) for n, t in expected.items()}
+    before = cropped.pretrain_terms(stylized, cropped.targets(whole, pretraining=True))
+    assert float(before["content"]) == float(expected["content"])
+
+
 def test_the_discriminator_sees_the_middle_of_every_picture(batch):
     whole = np.arange(2 * 96 * 96 * 3, dtype="float32").reshape(2, 96, 96, 3)
     objective = Objective(replace(CONFIG, discriminator_crop=32), CountingFeatures())

@@ -46,6 +46,17 @@ def test_a_run_folder_explains_itself(tiny_config):
     assert read_flagfile(run_dir / "recipe.flags").photo_dir == tiny_config.photo_dir
 
 
+def test_a_run_starts_from_the_generator_of_another(tiny_config, tmp_path):
+    tiny_config = replace(tiny_config, ema_decay=0.0)
+    first = train(replace(tiny_config, max_steps=2))
+    still = {"generator_lr": 0.0, "pretrain_lr": 0.0, "max_steps": 1, "seed": 7, "run_dir": str(tmp_path / "second")}
+    train(replace(tiny_config, start_from=str(first.run_dir), **still))
+    one, two = _state(first.run_dir), _state(tmp_path / "second")
+    np.testing.assert_array_equal(one["generator/000"], two["generator/000"])  # the norms' statistics went on
+    with pytest.raises(CheckpointError, match="--start_from=nowhere is neither a run folder"):
+        train(replace(tiny_config, start_from="nowhere", run_dir=str(tmp_path / "third")))
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(tiny_config, tmp_path):
     """The cut lies in pre-training, so that both phases are resumed into."""
     whole = train(replace(tiny_config, run_dir=str(tmp_path / "whole")))

@@ -18,7 +18,7 @@ _DETAIL = (
 )  # of a detail's size: an open gate then lets a half of it through, which int8 holds on the photo's scale
 _NEAR, _FAR = 5, 9  # sides of the windows, in blocks of two pixels
 _INK_SIDE, _INK_SIGMAS, _INK_SHARE = 5, (0.9, 1.44), 0.98  # blocks; px; of the wider Gaussian
-_INK_THRESHOLD, _INK_STEEPNESS = 3.0, 0.3  # in levels of 255, and per level: above the grain of photos
+_INK_THRESHOLD, _INK_STEEPNESS, _INK_DARKNESS = 0.6, 0.3, 0.4  # in levels of 255, per level, of the range -1 to 1
 
 
 @keras.saving.register_keras_serializable(package="animegan_tf")
@@ -128,7 +128,7 @@ def _gaussian(offsets, sigma: float):
 
 
 def _photo_and_equal_subpixels(shape, dtype=None):
-    """Returns a kernel [3, 3, maps + 18 + 4 + 3, 12] with which training starts from the photo: details, and it smooth.
+    """Returns a kernel [3, 3, maps + 18 + 4 + 3, 12] with which training starts from the photo, inked.
 
     The maps add a little, and the same to all four pixels of a block, so that there is no grid.
     Source: Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution (ICNR), for the maps.
@@ -136,8 +136,9 @@ def _photo_and_equal_subpixels(shape, dtype=None):
     subpixels = shape[3]
     again = _BLOCK_AGAIN[0, 0]
     details = np.concatenate([np.eye(subpixels), again, again]) / (_DETAIL * _AT_START * _OPEN)
-    no_ink = np.zeros((subpixels // 3, subpixels))
-    photo = ops.convert_to_tensor(np.concatenate([details, no_ink, again])[None, None], dtype=dtype)
+    # From zero, the ink of one of the four pixels was never found, and lines were dotted.
+    ink = -_INK_DARKNESS * np.repeat(np.eye(subpixels // 3), 3, axis=1)
+    photo = ops.convert_to_tensor(np.concatenate([details, ink, again])[None, None], dtype=dtype)
     color_shape = (*shape[:2], shape[2] - photo.shape[2], subpixels // 4)
     drawn = _SHARE_OF_MAPS * keras.initializers.GlorotUniform()(color_shape, dtype=dtype)
     middle = ops.pad(photo, ((1, 1), (1, 1), (0, 0), (0, 0)))

@@ -145,7 +145,7 @@ def _grid(figures: Figures, config: TrainConfig) -> str:
         return ""
     return (
         f"A grid of dots lies over calm areas: {figures.grid:.2f} levels ({GRID} is good). "
-        f"Try {_try('gram_weight', config, 0.5)}."
+        f"Try {_try('grid_weight', config, 2.0, start=60.0)} or {_try('gram_weight', config, 0.5)}."
     )
 
 

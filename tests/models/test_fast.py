@@ -34,7 +34,7 @@ def test_bands_are_the_photo_less_its_means(rng):
     np.testing.assert_allclose(12 * details, np.concatenate([fine, block - near, near - far], -1), atol=1e-5)
 
 
-def test_training_starts_from_the_photo(rng):
+def test_training_starts_from_the_photo_with_ink_on_the_dark_sides_of_its_edges(rng):
     photo = rng.uniform(-1, 1, (1, 32, 40, 3)).astype("float32")
     generator = FastGenerator(6)
     before = np.asarray(generator(photo))
@@ -42,9 +42,11 @@ def test_training_starts_from_the_photo(rng):
     # What the maps add is the same for the four pixels of a block.
     added = kernel[:, :, :-25]
     np.testing.assert_array_equal(added, np.concatenate([added[..., :3]] * 4, axis=-1))
-    assert np.abs(before - photo).mean() < 0.25
+    assert np.abs(before - photo).mean() < 0.5
     _silence(generator)
-    np.testing.assert_allclose(generator(photo), photo, atol=1e-5)
+    ink = np.asarray(chain(keras.ops.space_to_depth(photo, 2), generator.ink))
+    inked = photo - 0.4 * 0.9 * np.asarray(keras.ops.depth_to_space(ink, 2))
+    np.testing.assert_allclose(generator(photo), np.clip(inked, -1, 1), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,7 @@ def test_a_gate_lets_its_detail_through_and_no_other(rng, opened, kept):
     generator = FastGenerator(6)
     generator(photo[None])
     _silence(generator)
+    generator.ink[0].bias.assign([-1e3] * 4)
     generator.gates[0].bias.assign(5.4 * np.array([*opened, 0, 0, 0, 0], "float32"))
     pixels = _blocks(photo)
     block = pixels.mean(2, keepdims=True)
@@ -81,7 +84,7 @@ def test_ink_lies_on_the_dark_side_of_edges_at_the_resolution_of_the_photo(rng):
     ink = np.asarray(keras.ops.depth_to_space(chain(blocks, generator.ink), 2))[0, ..., 0]
     luminance = (photo @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
     narrow, wide = (cv2.GaussianBlur(luminance, (0, 0), sigma) for sigma in (0.9, 1.44))
-    expected = np.clip(0.3 * (0.98 * wide - narrow - 3.0), 0, 1)
+    expected = np.clip(0.3 * (0.98 * wide - narrow - 0.6), 0, 1)
     inner = slice(8, -8)
     np.testing.assert_allclose(ink[inner, inner], expected[inner, inner], atol=0.03)  # ours ends after 4 or 5 px
     assert ink[35, 32] > 0.3 and ink[35, 30] == 0 and ink[30:40, 36:54].max() == 0

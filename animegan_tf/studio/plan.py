@@ -122,7 +122,9 @@ def fit_epochs(config: TrainConfig, speed: Speed, seconds: float, pace: float | 
     each = config.steps_per_epoch * speed.steps[-1] * factor
     epochs = max(1, int((seconds * _USED - speed.start * factor) / each))
     frozen_after = min(config.frozen_norm_epochs, after)
-    frozen = config.frozen_norm_epochs - frozen_after + round(frozen_after * epochs / after)
+    # What is frozen in the last stage keeps its share, and one epoch at the least.
+    kept = max(1, round(frozen_after * epochs / after)) if frozen_after else 0
+    frozen = config.frozen_norm_epochs - frozen_after + kept
     return {"epochs": sum(before) + epochs, "frozen_norm_epochs": frozen}
 
 

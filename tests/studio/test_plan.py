@@ -141,6 +141,12 @@ def test_frozen_norms_keep_their_share_of_the_last_stage():
     }
 
 
+def test_one_epoch_with_frozen_norms_is_left_however_few_fit():
+    config = replace(CONFIG, steps_per_epoch=10, epochs=41, frozen_norm_epochs=1)
+    found = fit_epochs(config, Speed(0.0, (1.0, 2.0)), 200.0 / 0.97 + 1e-6, None)
+    assert found == {"epochs": 1 + 10, "frozen_norm_epochs": 1}
+
+
 def test_short_trainings_and_those_of_one_stage_are_not_planned_twice():
     assert worth_replanning(CONFIG, Speed(20.0, (0.5, 1.0)), 201.0)
     assert not worth_replanning(CONFIG, Speed(20.0, (0.5, 1.0)), 199.0)

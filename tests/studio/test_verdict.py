@@ -58,7 +58,11 @@ def test_a_good_style_gets_two_sentences():
         ({"color": (20.0, 50.0, 40.0)}, "The colours die: ", "Try --chroma_weight=6, and leave"),
         ({"color": (38.0, 50.0, 60.0)}, "The colours are paler than the photos' (38 against 50)", "--gram_weight=8."),
         ({"discriminator": 0.04}, "The discriminator won: ", "--discriminator_lr=5e-05 or --adversarial_weight=0.5."),
-        ({"grid": 0.3}, "A grid of dots lies over calm areas: 0.30 levels", "Try --grid_weight=60 or --gram_weight=2.5."),
+        (
+            {"grid": 0.3},
+            "A grid of dots lies over calm areas: 0.30 levels",
+            "Try --grid_weight=60 or --gram_weight=2.5.",
+        ),
         ({"int8_error": 0.02}, "The int8 file differs from the others by 0.020", "use float16."),
     ],
 )

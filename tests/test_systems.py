@@ -53,6 +53,7 @@ def _small(recipe: TrainConfig, photo_dir: Path, style_dir: Path, run_dir: Path)
         progressive_epochs=1,
         discriminator_pretrain_epochs=0,
         discriminator_crop=0,
+        feature_crop=0,
         pretrain_epochs=0,
         frozen_norm_epochs=min(1, recipe.frozen_norm_epochs),
         epochs=2,

@@ -205,7 +205,14 @@ def run_dir(picture_dirs, tmp_path_factory, eagerly) -> Path:
     folder = tmp_path_factory.mktemp("prune") / "run"
     recipe = read_flagfile(list_recipes()["fast_style"])
     settings = {
-        **{"image_size": 32, "batch_size": 2, "generator_width": 8, "discriminator_width": 4, "discriminator_crop": 0},
+        **{
+            "image_size": 32,
+            "batch_size": 2,
+            "generator_width": 8,
+            "discriminator_width": 4,
+            "discriminator_crop": 0,
+            "feature_crop": 0,
+        },
         **{"content_layer": "block1_conv1", "gram_layers": ("block1_conv2",), "gram_layer_weights": ()},
         **{"vgg19_weights": "random"},
         **{"steps_per_epoch": 1, "epochs": 2, "pretrain_epochs": 1, "frozen_norm_epochs": 1, "sample_every": 0},

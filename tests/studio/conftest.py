@@ -31,5 +31,6 @@ def options(folders, tmp_path) -> NewStyleOptions:
         style_dir=str(folders[1]),
         out=str(tmp_path / "out/mine"),
         vgg19_weights="random",
-        change="--image_size=32 --discriminator_crop=32 --batch_size=1 --generator_width=8 --discriminator_width=8",
+        change="--image_size=32 --discriminator_crop=32 --feature_crop=32 --batch_size=1 --generator_width=8 "
+        "--discriminator_width=8",
     )

@@ -46,8 +46,9 @@ def smoothed(picture: np.ndarray, passes: int) -> np.ndarray:
     Raises:
       UsageError: OpenCV is missing.
     """
-    if passes:
-        cv2 = load_cv2()
+    if not passes:
+        return picture
+    cv2 = load_cv2()
     for _ in range(passes):
         picture = cv2.bilateralFilter(picture, _DIAMETER, _COLOR_SIGMA, _SPACE_SIGMA)
     return picture

@@ -18,7 +18,8 @@ def grid_strength(pixels: np.ndarray) -> float:
     Sub-pixels and doubled maps repeat every 2, 4 or 8 pixels, which is called a checkerboard. Of each of the 64 places
     the mean difference of luminance to its surroundings is taken over the whole picture, which is near 0 for whatever
     belongs to the picture; returned is the standard deviation of the 64. Calm is where the luminance deviates by less
-    than 4 levels within 9 x 9 pixels. From about 0.2 on a grid is visible in skies at twice the size.
+    than 4 levels within 9 x 9 pixels. From about 0.2 on a grid is visible in skies at twice the size; dots
+    that change place with the tone add up to less.
 
     Args:
       pixels: [H, W, 3] uint8 RGB.

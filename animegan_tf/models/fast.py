@@ -23,7 +23,7 @@ _INK_THRESHOLD, _INK_STEEPNESS, _INK_DARKNESS = 0.6, 0.3, 0.4  # in levels of 25
 
 @keras.saving.register_keras_serializable(package="animegan_tf")
 class FastGenerator(ResidualGenerator):
-    """176 thousand trained parameters and 0.53 GMAC at 256x256 at width 24. See `Generator` for input and output.
+    """175 thousand trained parameters and 0.53 GMAC at 256x256 at width 24. See `Generator` for input and output.
 
     Ours. A U-Net from half to an eighth of the resolution, on 2x2 blocks of pixels as channels. Beside maps the last
     convolution is given the photo in four bands, a smooth picture and three finer and finer details, each detail times

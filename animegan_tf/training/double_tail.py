@@ -32,7 +32,7 @@ _RADIUS, _EPSILON = 2, 0.01
 class DoubleTailObjective(Objective):
     """The terms of both tails; those of the support tail are `Objective`'s own.
 
-    Of the picture terms, colour, chroma, tone, total variation, flatness and cel weigh on the support tail,
+    Of the picture terms, colour, chroma, tone, total variation, flatness, cel and grid weigh on the support tail,
     as published; edges, landmarks and a teacher's picture on the main tail, which is what is exported.
     """
 
@@ -98,7 +98,7 @@ class DoubleTailObjective(Objective):
         for name, weight in (("regions", config.region_weight), ("photo_regions", config.photo_region_weight)):
             if weight:
                 terms[name] = weight * self._layer_loss(constants[name], own)
-        return terms | self._pixel_terms(batch, support, ("color", "chroma", "tone", "tv", "flat", "cel"))
+        return terms | self._pixel_terms(batch, support, ("color", "chroma", "tone", "tv", "flat", "cel", "grid"))
 
     def _main_terms(self, batch, main, own, cpu, constants, logits) -> Terms:
         config, terms = self.config, {}

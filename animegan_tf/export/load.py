@@ -8,7 +8,7 @@ import keras
 
 from animegan_tf.config import TrainConfig, read_flagfile
 from animegan_tf.errors import CheckpointError, ConfigError
-from animegan_tf.models import Generator, build_generator
+from animegan_tf.models import Generator, build_generator, load_weights
 
 
 def load_run(run_dir: Path, step: int = 0) -> tuple[TrainConfig, Generator, int]:
@@ -28,11 +28,7 @@ def load_run(run_dir: Path, step: int = 0) -> tuple[TrainConfig, Generator, int]
     path = _weights_path(run_dir, step)
     keras.mixed_precision.set_global_policy("float32")
     generator = build_generator(config.generator, config.generator_width, **config.network_settings)
-    try:
-        generator.load_weights(path)
-    except Exception as error:  # h5py and Keras raise many kinds for a damaged or foreign file
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} does not fit the generator of {recipe}: {first_line}") from None
+    load_weights(generator, path, f"{path} does not fit the generator of {recipe}")
     return config, generator, int(path.parent.name.removeprefix("step-"))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from animegan_tf.errors import UnknownNameError
+from pathlib import Path
+
+from animegan_tf.errors import CheckpointError, UnknownNameError
 from animegan_tf.models.animegan import AnimeGANGenerator
 from animegan_tf.models.animeganv2 import AnimeGANv2Generator, AnimeGANv2LiteGenerator
 from animegan_tf.models.animeganv3 import AnimeGANv3Discriminator, AnimeGANv3Generator
@@ -64,3 +66,16 @@ def _build(table: dict, kind: str, name: str, width: int, settings: dict):
     network = table[name](width, **{key: settings[key] for key in table[name].takes if key in settings})
     network.build(_BUILD_SHAPE)
     return network
+
+
+def load_weights(network: Network, path: Path, complaint: str) -> None:
+    """Loads a .weights.h5 file into `network`.
+
+    Raises:
+      CheckpointError: the file is damaged or of another network: `complaint`, and why.
+    """
+    try:
+        network.load_weights(path)
+    except Exception as error:  # h5py and Keras raise many kinds for a damaged or foreign file
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{complaint}: {first_line}") from None

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from animegan_tf.errors import CheckpointError, TrainingError
-from animegan_tf.models import Generator
+from animegan_tf.models import Generator, load_weights
 from animegan_tf.training.trainer import Trainer
 
 WEIGHTS_NAME = "generator.weights.h5"
@@ -124,11 +124,7 @@ def load_start(trainer: Trainer, source: Path) -> None:
     if not path.is_file():
         raise CheckpointError(f"--start_from={source} is neither a run folder with a checkpoint nor a file of weights.")
     for generator in filter(None, (trainer.generator, trainer.averaged)):
-        try:
-            generator.load_weights(path)
-        except Exception as error:  # h5py and Keras raise many kinds for a damaged or foreign file
-            first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise CheckpointError(f"--start_from={source} does not fit the generator: {first_line}") from None
+        load_weights(generator, path, f"--start_from={source} does not fit the generator")
 
 
 def read_newest(run_dir: Path) -> tuple[Path, dict[str, np.ndarray]]:

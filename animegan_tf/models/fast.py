@@ -72,9 +72,11 @@ class FastGenerator(ResidualGenerator):
         x = chain(upsample_bilinear_tf1(x) + quarter, [*self.quarter_up, *self.from_quarter])
         x = chain(upsample_bilinear_tf1(x) + half, self.refine)
         smooth, details = _bands(pixels)
-        gated = ops.concatenate([details, chain(pixels, self.ink)], axis=-1)
-        gated = gated * ops.conv(chain(x, self.gates), ops.cast(_GATE_OF, x.dtype))
-        x = clip(self.to_rgb(ops.concatenate([x, gated, smooth], axis=-1)), -1.0, 1.0)
+        gates = chain(x, self.gates)
+        # Apart: joined before their gates, details would have the scale of ink in int8, a sixth of their steps.
+        kept = details * ops.conv(gates, ops.cast(_GATE_OF_DETAIL, x.dtype))
+        ink = chain(pixels, self.ink) * ops.conv(gates, ops.cast(_GATE_OF_INK, x.dtype))
+        x = clip(self.to_rgb(ops.concatenate([x, kept, ink, smooth], axis=-1)), -1.0, 1.0)
         return ops.cast(ops.depth_to_space(x, 2), "float32")
 
 
@@ -104,8 +106,8 @@ def _mean(x, side: int):
 # 1x1 kernels [1, 1, I, O] over the 12 channels of a block, four pixels times RGB.
 _BLOCK_AGAIN = np.tile(np.eye(3, dtype="float32"), 4)[None, None]
 _BLOCK = np.swapaxes(_BLOCK_AGAIN, 2, 3) / 4
-# Of 18 details and 4 maps of ink, which an open gate lets through whole.
-_GATE_OF = np.concatenate([np.repeat(np.eye(_GATES, 6), 3, axis=1), np.eye(_GATES, 4, -6) / _OPEN], axis=1)[None, None]
+_GATE_OF_DETAIL = np.repeat(np.eye(_GATES, 6), 3, axis=1)[None, None]
+_GATE_OF_INK = np.eye(_GATES, 4, -6)[None, None] / _OPEN  # an open gate lets all of it through
 
 
 def _darker_sides(shape, dtype=None):

@@ -259,8 +259,9 @@ class Objective:
 
 
 def middle_of(pictures, side: int):
-    """Returns the middle of each picture, [B, H, W, 3] -> [B, h, w, 3], h and w at most `side`; 0: all of it."""
-    side = min(side or pictures.shape[1], pictures.shape[1])
+    """Returns the middle of square pictures, [B, S, S, 3] -> [B, s, s, 3], s at most `side`; 0: all of it."""
+    if not side or side >= pictures.shape[1]:
+        return pictures  # a slice of all of it would be an operation, and change the last digits of what follows
     first = (pictures.shape[1] - side) // 2
     return pictures[:, first : first + side, first : first + side]
 

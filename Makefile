@@ -27,9 +27,11 @@ check: .venv/dev ## format, lint, types
 docs: .venv/dev  ## write the generated pages again
 	$(BIN)/python tools/make_docs.py
 
-# Beside the models that the AnimeGAN authors published, where their folder is there.
+# Beside the models that the AnimeGAN authors published, where you have them: make bench ANCHORS=FOLDER
+ANCHORS ?= $(wildcard ../shared/anchors)
+
 bench: .venv/dev ## measure speed, memory, start, input and training; docs/performance.md says how
-	$(BIN)/python tools/benchmark.py --out=out/benchmark --overwrite $(if $(wildcard ../shared/anchors),--anchors=../shared/anchors) $(ARGS)
+	$(BIN)/python tools/benchmark.py --out=out/benchmark --overwrite $(if $(ANCHORS),--anchors=$(ANCHORS)) $(ARGS)
 
 venv: .venv/dev  ## .venv with the pinned packages, everything
 
@@ -47,6 +49,6 @@ clean:           ## remove what was built, .venv included
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	$(BIN)/python -c 'import cv2' 2>/dev/null || ( \
 		echo 'opencv-python cannot load here (libGL?): taking opencv-python-headless' && \
-		$(BIN)/pip uninstall -q -y opencv-python && \
+		$(BIN)/pip uninstall -q -y opencv-python opencv-python-headless && \
 		$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt opencv-python-headless )
 	touch $@

@@ -46,7 +46,7 @@ EXTRAS["all"] = sorted({item for name in ("train", "onnx", "faces", "large", "se
 setup(
     name="animegan-tf",
     version=VERSION,
-    description="The AnimeGAN family: photos and films to anime and illustration, in TensorFlow and Keras",
+    description="The AnimeGAN family: photos to anime and illustration, in TensorFlow and Keras",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import secrets
 import threading
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from animegan_tf.errors import ImageError
 
@@ -30,11 +31,26 @@ MINIMUM_SIDE = 32
 
 JPEG_QUALITY = 95
 _ORIENTATION = ExifTags.Base.Orientation
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _JPEG_EXIF_LIMIT = 65533
+_MOST_PIXELS_A_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".gif": 65535}
+# A TIFF file has its EXIF tags among those that say how its pixels lie, and Pillow cannot write the blocks below.
+_TIFF_TAGS = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "Copyright")
+# Of an MPO, a photo with a preview or a depth map behind it, nobody misses the rest.
+_OF_MANY_FRAMES = ("GIF", "PNG", "TIFF", "WEBP")
 # Decoders are named because Pillow also opens formats that start other programs (EPS runs Ghostscript).
 _DECODERS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF")
 _SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "TIFF": ".tif"}
 _OPEN_LOCK = threading.Lock()
+_LOGGER = logging.getLogger(__name__)
 
 
 class Header(NamedTuple):
@@ -101,11 +117,14 @@ def find_images(folder: Path) -> list[Path]:
 def read_picture(source: str | os.PathLike | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     """Returns the first frame of a picture file (or of its bytes), upright, as a `Picture`.
 
+    That an animation or a file of many pages has more is logged.
+
     Raises:
       ImageError: the file is missing, not a picture, truncated, or larger than `max_pixels`.
     """
     name = "picture bytes" if isinstance(source, bytes) else os.fspath(source)
     with _opened(source, name, max_pixels) as image:
+        _say_frames(image, name)
         _decode(image, name)
         return from_pil(image)
 
@@ -169,8 +188,8 @@ def encode_picture(picture: Picture, suffix: str) -> bytes:
       ImageError: the suffix is not one we write, or its format cannot hold a picture of this size.
     """
     suffix = suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise ImageError(f"Cannot write {suffix or 'a file without suffix'}: use one of {', '.join(IMAGE_SUFFIXES)}.")
+    height, width = picture.pixels.shape[:2]
+    check_encodable(suffix, height, width)
     image = to_pil(picture)
     options: dict = {"icc_profile": picture.icc_profile} if picture.icc_profile else {}
     is_jpeg = suffix in (".jpg", ".jpeg")
@@ -182,13 +201,25 @@ def encode_picture(picture: Picture, suffix: str) -> bytes:
     elif suffix == ".webp":
         options |= {"quality": JPEG_QUALITY}
     elif suffix in (".tif", ".tiff"):
-        options |= {"compression": "tiff_adobe_deflate"}
+        options |= {"compression": "tiff_adobe_deflate"} | ({"exif": _tiff_tags(picture.exif)} if picture.exif else {})
     buffer = io.BytesIO()
     try:
         image.save(buffer, Image.registered_extensions()[suffix], **options)
-    except (OSError, ValueError) as error:  # JPEG ends at 65500 pixels a side, WebP at 16383
+    except (OSError, ValueError) as error:
         raise ImageError(f"A {image.width}x{image.height} picture cannot be written as {suffix} ({error}).") from None
     return buffer.getvalue()
+
+
+def check_encodable(suffix: str, height: int, width: int) -> None:
+    """Raises ImageError where a file with this suffix cannot hold a picture of this size, or is not one we write."""
+    suffix = suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise ImageError(f"Cannot write {suffix or 'a file without suffix'}: use one of {', '.join(IMAGE_SUFFIXES)}.")
+    most = _MOST_PIXELS_A_SIDE.get(suffix)
+    if most and max(height, width) > most:
+        raise ImageError(
+            f"A {width}x{height} picture cannot be written as {suffix}, which ends at {most} pixels a side."
+        )
 
 
 def portable_bytes(picture: Picture, path: Path | None = None) -> bytes:
@@ -310,19 +341,42 @@ def _open_without_bomb_check(file: str | os.PathLike | io.BytesIO) -> Image.Imag
 def _decode(image: Image.Image, name: str) -> None:
     try:
         image.load()
+    except MemoryError:
+        raise ImageError(f"{name}: not enough memory for its {image.width}x{image.height} pixels.") from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError ...
         raise ImageError(f"{name}: the picture is damaged or truncated ({error}).") from None
 
 
 def _apply_orientation(image: Image.Image) -> tuple[Image.Image, bytes | None]:
     try:
-        upright = ImageOps.exif_transpose(image)
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged metadata (struct.error, SyntaxError, TypeError ...) must not cost the picture
+        return image, None
+    upright = image.copy() if turn is None else image.transpose(turn)
+    try:  # nor must a single tag that cannot be written again cost more than the block
         exif = upright.getexif()
         exif.pop(_ORIENTATION, None)
         # Of a TIFF file these are all its tags, where its strips lie included: nothing for another file.
         return upright, exif.tobytes() if len(exif) and image.format != "TIFF" else None
-    except Exception:  # damaged metadata (struct.error, SyntaxError, TypeError ...) must not cost the picture
-        return image, None
+    except Exception:
+        return upright, None
+
+
+def _tiff_tags(block: bytes) -> Image.Exif:
+    """Returns of an EXIF block what describes the picture, to be written into a TIFF file."""
+    source, kept = Image.Exif(), Image.Exif()
+    source.load(block)
+    found = {tag: source.get(tag) for tag in (ExifTags.Base[name] for name in _TIFF_TAGS)}
+    kept.update({tag: value for tag, value in found.items() if isinstance(value, str)})
+    return kept
+
+
+def _say_frames(image: Image.Image, name: str) -> None:
+    frames = 1
+    with contextlib.suppress(Exception):  # damage behind the first frame; whether that one is whole is seen later
+        frames = getattr(image, "n_frames", 1) if image.format in _OF_MANY_FRAMES else 1
+    if frames > 1:
+        _LOGGER.info("%s: only the first of its %d frames is read.", name, frames)
 
 
 def _rgb_profile(image: Image.Image) -> bytes | None:

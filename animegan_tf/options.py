@@ -6,6 +6,7 @@ Bounds, help and messages so look the same everywhere, and absl is touched in th
 from __future__ import annotations
 
 import dataclasses
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -129,6 +130,9 @@ def run_program(
       0; 1 for failed work, 2 for bad usage, 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files that are not UTF-8 go out as they are
+            stream.reconfigure(errors="surrogateescape")
     if any(a in ("--help", "-help", "-h", "--helpfull") for a in argv):
         print(help_text(kind, program, purpose))
         return 0

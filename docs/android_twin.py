@@ -75,13 +75,14 @@ class StyleModel:
         return np.floor(levels + np.float32(0.5)).astype(np.uint8)  # Kotlin's roundToInt
 
     def shrink(self, photo: np.ndarray) -> np.ndarray:
-        """Returns the photo so small that it fits a file of one size, with its margins."""
+        """Returns the photo so small that it fits a file of one size, with its margins; by Pillow's filter."""
         if not self.fixed_size:
             return photo
-        scale = min((f - 2 * self.margin) / side for f, side in zip(self.fixed_size, photo.shape, strict=False))
+        sides = zip(self.fixed_size, photo.shape, strict=False)
+        scale = min(np.float32(f - 2 * self.margin) / np.float32(side) for f, side in sides)  # Kotlin's Float
         if scale >= 1:
             return photo
-        height, width = (max(1, int(side * scale)) for side in photo.shape[:2])
+        height, width = (max(1, int(np.float32(side) * scale)) for side in photo.shape[:2])
         return np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR))
 
 

@@ -77,6 +77,46 @@ def test_exif_orientation_is_applied_and_removed(orientation, rng):
     assert dict(kept) == {ExifTags.Base.Make: "camera"}
 
 
+def test_a_tag_of_a_wrong_kind_does_not_leave_a_photo_on_its_side():
+    """Orientation 6 and a resolution unit that is a fraction, which Pillow reads and cannot write."""
+    entries = struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHII", 0x0128, 5, 1, 38)
+    block = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<III", 0, 2, 1)
+    data = encoded(Image.new("RGB", (8, 4)), "JPEG", exif=block)
+    picture = read_picture(data)
+    assert picture.pixels.shape == (8, 4, 3)
+
+
+def test_exif_of_a_camera_goes_into_a_tiff_as_far_as_it_describes(rng):
+    pixels = rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    exif = exif_with(Make="camera", ImageWidth=3, ImageLength=2, PhotometricInterpretation=6, PlanarConfiguration=2)
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExposureTime] = 0.01
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    again = Image.open(io.BytesIO(encode_picture(Picture(pixels, exif=exif.tobytes()), ".tif")))
+    np.testing.assert_array_equal(np.asarray(again), pixels)
+    assert again.getexif()[ExifTags.Base.Make] == "camera"
+
+
+@pytest.mark.parametrize(("format", "frames"), [("GIF", 3), ("TIFF", 2), ("WEBP", 3), ("PNG", 1)])
+def test_that_only_the_first_frame_is_read_is_said(tmp_path, caplog, rng, format, frames):
+    caplog.set_level("INFO", "animegan_tf")
+    pictures = [Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)) for _ in range(frames)]
+    path = tmp_path / f"a.{format.lower()}"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+    read_picture(path)
+    said = [f"{path}: only the first of its {frames} frames is read."] if frames > 1 else []
+    assert caplog.messages == said
+
+
+def test_too_little_memory_is_not_called_damage(monkeypatch):
+    def fail(_):
+        raise MemoryError
+
+    data = encoded(Image.new("RGB", (4, 3)))
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(ImageError, match="picture bytes: not enough memory for its 4x3 pixels"):
+        read_picture(data)
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
 def test_damaged_exif_does_not_cost_the_picture():
     data = encoded(Image.new("RGB", (4, 4), (10, 20, 30)), "JPEG", exif=b"Exif\0\0MM\0*garbage", quality=100)

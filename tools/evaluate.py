@@ -1,6 +1,6 @@
 """Measures styles, and results of any program, on a folder of photos: a table, JSON, a contact sheet.
 
-python tools/evaluate.py --styles=hokusai,out/mine --photo_dir=PHOTOS --style_dir=STYLE --vgg19_weights=vgg19.npz
+python tools/evaluate.py --styles=hokusai,out/mine --photo_dir=PHOTOS --style_dir=STYLE
 """
 
 from __future__ import annotations

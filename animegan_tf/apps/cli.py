@@ -234,6 +234,8 @@ class Report:
     def failed(self, sentence: object) -> None:
         """Prints an error and counts it."""
         self.failures += 1
+        if self._tile_bar is not None:
+            self._tile_bar.close()
         with self._bar_cleared():
             _complain(sentence)
 
@@ -318,13 +320,14 @@ def _pictures_in(folder: Path, report: Report) -> list[Found]:
 
 def _plan(found: list[Found], output: Path | None, style: str, *, one_file: bool) -> list[Job]:
     from animegan_tf.images import IMAGE_SUFFIXES
-    from animegan_tf.runtime.stylizer import styled_name
+    from animegan_tf.runtime.names import results_among, styled_name
+    from animegan_tf.runtime.stylizer import list_styles
 
+    # Results of an earlier run over the same folder are not photos to stylize.
+    results = results_among([item.photo for item in found], {style, *list_styles()})
+    found = [item for item in found if not (item.in_folder and item.photo in results)]
     if output is None:
-        jobs = [Job(photo, photo.parent / styled_name(photo.name, style)) for photo, _, _ in found]
-        # Results of an earlier run over the same folder are not photos to stylize.
-        results = {job.target for job in jobs}
-        return [job for job, item in zip(jobs, found, strict=True) if not (item.in_folder and job.photo in results)]
+        return [Job(photo, photo.parent / styled_name(photo.name, style)) for photo, _, _ in found]
     if one_file and len(found) == 1 and output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir():
         return [Job(found[0].photo, output)]
     if one_file and output.suffix and output.suffix != "." and not output.is_dir() and len(found) == 1:

@@ -72,7 +72,7 @@ def exported_contestants(options: BenchmarkOptions) -> list[Contestant]:
 
 
 def system_recipes(named: tuple[str, ...]) -> list[str]:
-    """Returns the recipes `named`; of none named the first of each generator, as the shipped styles' and smoke's."""
+    """Returns the recipes `named`; of none named the first of each generator except the shipped styles' and smoke's."""
     if named:
         return [] if named == NONE else list(named)
     first: dict[str, str] = {}

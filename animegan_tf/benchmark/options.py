@@ -6,6 +6,7 @@ import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from animegan_tf.config import list_recipes
 from animegan_tf.errors import ConfigError, UnknownNameError
@@ -18,8 +19,6 @@ PURPOSE = (
 SECTIONS = ("runtimes", "memory", "startup", "pipeline", "training")
 NONE = ("none",)
 _SIDE = r"[1-9]\d{0,4}"
-# Where these lie on a machine is nobody's business but its owner's.
-_PLACES = ("anchors", "photo_dir", "style_dir", "vgg19_weights")
 # These change what is done with the figures, and not the figures.
 _NO_SETTINGS = ("out", "sections", "resume", "overwrite", "page")
 
@@ -85,8 +84,15 @@ class BenchmarkOptions:
         """What the figures depend on besides the machine, as it stands in JSON; of paths the last name."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         kept = {name: value for name, value in values.items() if name not in _NO_SETTINGS}
-        kept |= {name: Path(str(kept[name])).name for name in _PLACES}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
+        return {
+            name: [without_folders(item) for item in value] if isinstance(value, tuple) else without_folders(value)
+            for name, value in kept.items()
+        }
+
+
+def without_folders(value: Any) -> Any:
+    """Returns the last name of a path: where things lie on a machine is nobody's business but its owner's."""
+    return Path(value).name if isinstance(value, str) and value else value
 
 
 def read_size(text: str) -> tuple[int, int]:

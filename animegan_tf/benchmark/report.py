@@ -9,7 +9,6 @@ from pathlib import Path
 from animegan_tf.errors import ConfigError
 
 START, END = "<!-- results: written by tools/benchmark.py --page -->", "<!-- end -->"
-NOT_MEASURED = "Nothing has been measured yet."
 _DETAILED = "512"
 _PASSES = {
     "generator": "generator, forwards and gradient of its kernels",
@@ -37,8 +36,8 @@ def to_markdown(report: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def with_results(text: str, report: dict | None) -> str:
-    """Returns the page `text` with the tables of `report` between its marks; None: nothing was measured.
+def with_results(text: str, report: dict) -> str:
+    """Returns the page `text` with the tables of `report` between its marks.
 
     Raises:
       ConfigError: the page has no marks.
@@ -47,8 +46,7 @@ def with_results(text: str, report: dict | None) -> str:
     between, end, after = rest.partition(END)
     if not mark or not end:
         raise ConfigError(f"--page has no place for the results: it needs the lines {START} and {END}.")
-    tables = to_markdown(report) if report else f"{NOT_MEASURED}\n"
-    return f"{before}{START}\n{tables}{END}{after}"
+    return f"{before}{START}\n{to_markdown(report)}{END}{after}"
 
 
 def read_report(path: Path) -> dict:

@@ -12,7 +12,7 @@ from pathlib import Path
 from animegan_tf import images
 from animegan_tf.benchmark import machine
 from animegan_tf.benchmark.contestants import published_contestants
-from animegan_tf.benchmark.options import BenchmarkOptions
+from animegan_tf.benchmark.options import BenchmarkOptions, without_folders
 from animegan_tf.benchmark.pipeline import measure_pipeline
 from animegan_tf.benchmark.plot import draw_plot
 from animegan_tf.benchmark.processes import measure_memory, measure_startup
@@ -152,15 +152,15 @@ def _begin(options: BenchmarkOptions, out: Path) -> dict:
 def _style_files(options: BenchmarkOptions) -> dict[str, dict[str, str]]:
     """Returns style -> file -> SHA-256: an export under the same name is another style, and what ships may change."""
     named = [*(options.styles or list_styles()), options.main_style]
-    return {name: {file.path: file.sha256 for file in read_style(name).files} for name in named}
+    return {without_folders(name): {file.path: file.sha256 for file in read_style(name).files} for name in named}
 
 
 def _command() -> str:
     """Returns the command line, of paths their last names alone: where things lie is nobody else's business."""
     words = []
     for word in sys.argv[1:]:
-        name, equals, value = word.partition("=")
-        words.append(f"{name}={Path(value).name}" if equals and Path(value).is_absolute() else word)
+        name, equals, value = word.rpartition("=")
+        words.append(f"{name}{equals}{','.join(without_folders(item) for item in value.split(','))}")
     return shlex.join(["python", f"tools/{Path(sys.argv[0]).name}", *words])
 
 

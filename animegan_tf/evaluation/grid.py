@@ -12,14 +12,14 @@ _WINDOW, _CALM = 9, 4.0
 _FEW = 64  # calm pixels of a phase, below which nothing is said
 
 
-def grid_strength(pixels: np.ndarray) -> float:
+def grid_strength(pixels: np.ndarray) -> float | None:
     """Returns how unlike the pixels of an 8 x 8 cell are in calm areas, by their place in it, in levels; 0: no grid.
 
     Sub-pixels and doubled maps repeat every 2, 4 or 8 pixels, which is called a checkerboard. Of each of the 64 places
     the mean difference of luminance to its surroundings is taken over the whole picture, which is near 0 for whatever
     belongs to the picture; returned is the standard deviation of the 64. Calm is where the luminance deviates by less
-    than 4 levels within 9 x 9 pixels. From about 0.2 on a grid is visible in skies at twice the size; dots
-    that change place with the tone add up to less.
+    than 4 levels within 9 x 9 pixels; where too little is, and below about 80 pixels a side, nothing can be said: None.
+    From about 0.2 on a grid is visible in skies at twice the size; dots that change place with the tone add up to less.
 
     Args:
       pixels: [H, W, 3] uint8 RGB.
@@ -37,6 +37,6 @@ def grid_strength(pixels: np.ndarray) -> float:
     for row, column in places:
         chosen = calm[row::PERIOD, column::PERIOD]
         if chosen.sum() < _FEW:
-            return 0.0
+            return None
         means.append(apart[row::PERIOD, column::PERIOD][chosen].mean())
     return float(np.std(means))

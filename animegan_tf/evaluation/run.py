@@ -61,6 +61,7 @@ class EvaluateOptions:
     json: str = option("", "file to write the figures to; empty: none", "results")
     sheet: str = option("", "picture file for the contact sheet; empty: none", "results")
     sheet_photos: int = option(6, "photos on the contact sheet, spread over the folder", "results", low=1)
+    overwrite: bool = option(False, "replace --json and --sheet where they exist", "results")
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -72,6 +73,9 @@ class EvaluateOptions:
             raise ConfigError(f"--max_side={self.max_side} is below {images.MINIMUM_SIDE}, the least that is judged.")
         if self.sheet and Path(self.sheet).suffix.lower() not in images.IMAGE_SUFFIXES:
             raise ConfigError(f"--sheet={self.sheet} must end in one of {', '.join(images.IMAGE_SUFFIXES)}.")
+        for name in ("json", "sheet"):
+            if getattr(self, name) and Path(getattr(self, name)).exists() and not self.overwrite:
+                raise ConfigError(f"--{name}={getattr(self, name)} exists already: --overwrite replaces it.")
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ class Tally:
         self.gradients = gradients.GradientHistogram()
         self.vectors: list[np.ndarray] = []
         self._pairs: dict[str, list[float]] = {}
-        self._native = self._grid = 0.0
+        self._native = 0.0
+        self._grids: list[float] = []
 
     def add(self, pixels: np.ndarray, photo: View | None = None) -> View:
         """Adds a picture, [H, W, 3] uint8 RGB, as the result of `photo` where it is one; returns its view."""
@@ -96,7 +97,9 @@ class Tally:
         self.grams.add(view.seen.layers)
         self.gradients.add(view.gradients)
         self._native += gradients.native_flatness(pixels)
-        self._grid += grid_strength(pixels)
+        grid = grid_strength(pixels)
+        if grid is not None:
+            self._grids.append(grid)
         if view.seen.vector is not None:
             self.vectors.append(view.seen.vector)
         if photo:
@@ -115,7 +118,7 @@ class Tally:
         found: dict[str, float | None] = {key: fmean(values) for key, values in self._pairs.items()}
         found |= {"flatness": self.gradients.flatness, "strong_edges": self.gradients.strong}
         found |= {"mean_gradient": self.gradients.mean, "flatness_native": self._native / self.count}
-        found["grid"] = self._grid / self.count
+        found["grid"] = fmean(self._grids) if self._grids else None
         if photos:
             found |= self._apart(photos, "photo")
         if style:

@@ -17,7 +17,7 @@ def fit_margin(generator: Generator, photos: Sequence[np.ndarray]) -> int:
     """Returns the least margin with which zero padding changes no pixel of `photos` by half a level of 255.
 
     How far a frame is seen depends on the training: strong lines carry it further. Each photo is compared with itself
-    seen with a margin of the receptive radius, which no padding reaches across. Eight photos are looked at.
+    seen with a margin of the receptive radius, which no padding reaches across. Some eight photos are looked at.
 
     Args:
       generator: in float32, its weights trained. One without a margin, or with statistics of the whole picture, keeps

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import importlib
+import logging
 import os
 import threading
 from collections.abc import Collection, Mapping, Sequence
@@ -25,6 +26,7 @@ from animegan_tf.manifest import Manifest, ModelFile, verify_file
 from animegan_tf.native import load_tensorflow, silent_stderr
 
 Item = TypeVar("Item")
+_LOGGER = logging.getLogger(__name__)
 
 
 def load_backend(
@@ -76,13 +78,14 @@ class Backend(abc.ABC):
     """One loaded model file. Safe to call from several threads.
 
     Every backend offers both pixel types; `takes_uint8` states which one its model takes, the other one is converted
-    here. `takes_any_size`: the model pads pictures by itself, whoever serves it.
+    here. `takes_any_size`: the model pads pictures by itself, whoever serves it. `follows_threads`: `threads` works.
     """
 
     format: ClassVar[str]
     takes_uint8: bool = False
     takes_any_size: ClassVar[bool] = False
     holds_encoder: ClassVar[bool] = False
+    follows_threads: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -249,8 +252,11 @@ class SavedModelBackend(Backend):
     takes_uint8 = True
     takes_any_size = True
     holds_encoder = True
+    follows_threads = False
 
     def _load(self, path: Path, threads: int | None, role: str) -> None:
+        if threads:
+            _LOGGER.info("TensorFlow takes all cores: the number of threads is not followed by --backend saved_model.")
         tensorflow = load_tensorflow("The saved_model backend")
         self._to_tensor = tensorflow.constant
         # The model is kept because its signature holds the variables only weakly.

@@ -48,7 +48,7 @@ def fastest_backend(folder: Path, manifest: Manifest, precision: str | None = No
     Raises:
       UsageError: no installed backend has such a file. StyleError: as `load_backend`, where none of them works.
     """
-    files = _candidates(manifest, precision)
+    files = _candidates(manifest, precision, threads)
     key = _key(files, threads)
     remembered = _read_cache()
     entry = remembered.get(key)
@@ -90,9 +90,14 @@ def cache_file() -> Path:
     return folder / "animegan-tf" / "backends.json"
 
 
-def _candidates(manifest: Manifest, precision: str | None) -> dict[str, ModelFile]:
-    """Returns backend -> the file it would load, all of one precision, so that each gives the same picture."""
+def _candidates(manifest: Manifest, precision: str | None, threads: int | None) -> dict[str, ModelFile]:
+    """Returns backend -> the file it would load, all of one precision, so that each gives the same picture.
+
+    Backends that cannot be held to `threads` are among them only where there is no other.
+    """
     found = {name: file for name in BACKENDS if (file := find_file(name, manifest, precision))}
+    if threads:
+        found = {name: file for name, file in found.items() if BACKENDS[name].follows_threads} or found
     there = {file.precision for file in found.values()}
     best = next((name for name in PRECISIONS if name in there), None)
     return {name: file for name, file in found.items() if file.precision == best}

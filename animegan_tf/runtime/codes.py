@@ -112,6 +112,7 @@ def write_code(path: str | os.PathLike, code: StyleCode) -> None:
     Raises:
       ImageError: the place cannot be written to.
     """
+    # Escaped, because the name of a file need not be UTF-8.
     # str of a float32 has as many digits as it takes to read the same float32 again.
     data = {
         "kind": _KIND,
@@ -121,7 +122,7 @@ def write_code(path: str | os.PathLike, code: StyleCode) -> None:
         "name": code.name,
         "values": [float(str(value)) for value in code.values],
     }
-    write_atomic(Path(path), (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+    write_atomic(Path(path), (json.dumps(data, indent=1) + "\n").encode("ascii"))
 
 
 def read_code(path: str | os.PathLike) -> StyleCode:

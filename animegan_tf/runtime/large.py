@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from animegan_tf.errors import ImageError, MissingExtraError, needs_extra
-from animegan_tf.images import JPEG_QUALITY, Header, blend
+from animegan_tf.images import JPEG_QUALITY, Header, blend, check_encodable
 
 _LOADERS = {"JPEG": "jpegload", "MPO": "jpegload", "PNG": "pngload", "TIFF": "tiffload", "WEBP": "webpload"}
 _LOSSY = {"Q": JPEG_QUALITY}
@@ -58,6 +58,7 @@ def stylize_file(
         raise ImageError(f"{source}: a picture of this size is read and written as {known}, not as {kind}.")
     try:
         image = _opened(vips, source, header, max_side)
+        check_encodable(target.suffix, image.height, image.width)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".animegan-", dir=target.parent) as folder:
             raw, result = Path(folder, "rows"), Path(folder, f"result{target.suffix.lower()}")

@@ -9,6 +9,7 @@ picture is given its code: stylizer("photo.jpg", code=stylizer.encode("wave.jpg"
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -21,12 +22,12 @@ from PIL import Image
 
 from animegan_tf.errors import ImageError, UnknownNameError, UsageError
 from animegan_tf.images import (
-    IMAGE_SUFFIXES,
     MAX_PIXELS,
     MINIMUM_SIDE,
     Header,
     Picture,
     blend,
+    check_encodable,
     encode_picture,
     from_pil,
     pad_to_multiple,
@@ -39,6 +40,7 @@ from animegan_tf.manifest import MANIFEST_NAME, Manifest, read_manifest
 from animegan_tf.runtime.backends import Backend, find_file, load_backend
 from animegan_tf.runtime.codes import StyleCode, model_digests, picture_name
 from animegan_tf.runtime.looks import Look, build_look
+from animegan_tf.runtime.names import styled_name
 from animegan_tf.runtime.tiling import Grid, Progress, Tile, build_grid, stylize_strips
 
 ENCODER_SIDE = 512
@@ -79,16 +81,6 @@ def read_style(style: str | os.PathLike) -> Manifest:
       UnknownNameError, UsageError: as `find_style`. StyleError: the folder has no usable manifest.
     """
     return read_manifest(find_style(style))
-
-
-def styled_name(name: str, style: str) -> str:
-    """Returns the default file name of a stylized picture: `<stem>_<style><suffix>`.
-
-    The suffix becomes '.png' for GIF, whose 256 colours would spoil the result, and where it is not one we write.
-    """
-    stem, suffix = os.path.splitext(name)
-    keeps = suffix.lower() in IMAGE_SUFFIXES and suffix.lower() != ".gif"
-    return f"{stem}_{style}{suffix if keeps else '.png'}"
 
 
 class Stylizer:
@@ -200,14 +192,11 @@ class Stylizer:
         """
         _check_pixels(pixels)
         height, width = pixels.shape[:2]
-        try:
+        with _enough_memory(f"a {width}x{height} picture"):
             stylized, row = np.empty_like(pixels), 0
             for strip in self.strips(lambda first, last: pixels[first:last], (height, width), look, tile, progress):
                 stylized[row : row + len(strip)] = strip
                 row += len(strip)
-        except MemoryError:
-            size = f"{width}x{height}"
-            raise ImageError(f"Not enough memory for a {size} picture: make tile or max_side smaller.") from None
         return stylized
 
     def strips(
@@ -224,7 +213,7 @@ class Stylizer:
           read_rows: (first, last) -> those rows of the picture, [last - first, W, 3] uint8 RGB; they are asked for from
             top to bottom, neighbouring strips share some.
           size: (height, width) of the picture.
-          look, tile, progress: as in `stylize`, which also says what is raised.
+          look, tile, progress: as in `stylize`, which also says what is raised, but for too little memory: MemoryError.
         """
         further = (look or self.look()).inputs
         grid = build_grid(self.manifest, size, tile, self.backend.takes_any_size)
@@ -278,7 +267,7 @@ class Stylizer:
           output: for a path only: the file to write; None writes `<stem>_<style><suffix>` beside the picture, the
             style followed by the label or the name of the code: photo_scenes-monet.jpg.
           overwrite: whether an existing file may be replaced.
-          max_pixels: larger ones are refused; files above MAX_PIXELS go in strips, see `animegan_tf.runtime.large`.
+          max_pixels: larger files and bytes are refused; paths to more than MAX_PIXELS go in strips (`runtime.large`).
           progress: called after each tile, with the number of tiles done and of all.
 
         Raises:
@@ -287,23 +276,24 @@ class Stylizer:
         """
         _check_options(strength, max_side)
         look = self.look(label, code, variation)
-        apply = functools.partial(
-            self._apply, look=look, strength=strength, max_side=max_side, tile=tile, progress=progress
-        )
+        apply = functools.partial(self._apply, look=look, strength=strength, tile=tile, progress=progress)
         if isinstance(image, (str, os.PathLike)):
             target = _free_target(Path(image), output, look.name, overwrite)
-            header = _large_header(image, max_pixels)
-            if header is None:
-                write_picture(target, apply(_read(image, max_pixels)))
-                return target
-            from animegan_tf.runtime.large import stylize_file
+            with _enough_memory(os.fspath(image)):
+                header = _large_header(image, max_pixels)
+                if header is None:
+                    picture = _shrink(_read(image, max_pixels), max_side)
+                    check_encodable(target.suffix, *picture.pixels.shape[:2])
+                    write_picture(target, apply(picture))
+                    return target
+                from animegan_tf.runtime.large import stylize_file
 
-            strips = functools.partial(self.strips, look=look, tile=tile, progress=progress)
-            stylize_file(Path(image), header, target, strips, strength, max_side)
+                strips = functools.partial(self.strips, look=look, tile=tile, progress=progress)
+                stylize_file(Path(image), header, target, strips, strength, max_side)
             return target
         if output is not None:
             raise UsageError("output is for a picture given by its path; other kinds are returned, not written.")
-        picture = apply(_read(image, max_pixels))
+        picture = apply(_shrink(_read(image, max_pixels), max_side))
         if isinstance(image, (bytes, bytearray, memoryview)):
             return encode_picture(picture, picture.suffix)
         return to_pil(picture) if isinstance(image, Image.Image) else picture.pixels
@@ -314,17 +304,23 @@ class Stylizer:
         *,
         look: Look,
         strength: float,
-        max_side: int | None,
         tile: Tile,
         progress: Progress | None,
     ) -> Picture:
-        picture = _shrink(picture, max_side)
         styled = self.stylize(picture.pixels, look, tile, progress)
         # In strips: as floats the two take eight times their memory.
         for row in range(0, len(styled) if strength < 1 else 0, 256):
             part = slice(row, row + 256)
             styled[part] = blend(picture.pixels[part], styled[part], strength)
         return dataclasses.replace(picture, pixels=styled)
+
+
+@contextlib.contextmanager
+def _enough_memory(picture: str) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise ImageError(f"Not enough memory for {picture}: make tile or max_side smaller.") from None
 
 
 def _read(image: object, max_pixels: int) -> Picture:

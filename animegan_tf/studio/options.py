@@ -15,7 +15,7 @@ from animegan_tf.options import check_bounds, option, parse_flags
 
 RECIPE = "fast_style"
 PURPOSE = (
-    "Makes a style of your own, for pictures, films and phones: checks the pictures, trains for --minutes, exports,\n"
+    "Makes a style of your own, for pictures and phones: checks the pictures, trains for --minutes, exports,\n"
     "evaluates. Interrupted, the same command goes on. Every flag of a recipe (see animegan-train --help) may follow:\n"
     "--gram_weight=8."
 )
@@ -82,13 +82,16 @@ class NewStyleOptions:
 
 
 def with_changes(argv: list[str]) -> list[str]:
-    """Returns `argv` with every flag that is a recipe's and not this program's moved into --change."""
+    """Returns `argv` with every flag that is a recipe's and not this program's in --change, behind a given one."""
     own = {field.name for field in dataclasses.fields(NewStyleOptions)}
     recipes = {f.name: isinstance(f.default, bool) for f in dataclasses.fields(TrainConfig)}
-    kept, moved, rest = [], [], list(argv)
+    kept, given, moved, rest = [], [], [], list(argv)
     while rest:
         argument = rest.pop(0)
-        name = argument.lstrip("-").partition("=")[0]
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name == "change" and (equals or rest):
+            given.append(value if equals else rest.pop(0))
+            continue
         bare = name if name in recipes else name.removeprefix("no")
         if not argument.startswith("-") or name in own or bare not in recipes:
             kept.append(argument)
@@ -96,7 +99,8 @@ def with_changes(argv: list[str]) -> list[str]:
         moved.append(f"--{argument.lstrip('-')}")
         if "=" not in argument and not recipes[bare] and rest:
             moved[-1] += f"={rest.pop(0)}"
-    return [*kept, f"--change={shlex.join(moved)}"] if moved else kept
+    changes = " ".join([*given, shlex.join(moved)]).strip()
+    return [*kept, f"--change={changes}"] if changes else kept
 
 
 def recipe_config(options: NewStyleOptions) -> TrainConfig:

@@ -16,25 +16,22 @@ _TERMS_NAMES = ("LICENSE.txt", "LICENSE", "LICENSE.md", "CREDITS.txt")
 _QUOTED = 600
 
 
-def link_pictures(check: PictureCheck, work: Path) -> dict[str, str]:
-    """Fills work/pictures with links to the usable pictures; returns {'style_dir': its folder, 'photo_dir': ...}.
+def link_pictures(check: PictureCheck, work: Path) -> None:
+    """Fills work/pictures/style and work/pictures/photo with links to the usable pictures.
 
     Training takes folders, so this is how pictures are left out; where links cannot be made, copies are.
 
     Raises:
       DataError: the folder cannot be written to.
     """
-    folders = {}
     try:
         shutil.rmtree(work / "pictures", ignore_errors=True)
         for part in (check.style, check.photo):
             folder = work / "pictures" / part.flag.removesuffix("_dir")
             for path in part.usable:
                 _link(path, folder / path.relative_to(part.folder))
-            folders[part.flag] = str(folder)
     except OSError as error:
         raise DataError(f"{work} cannot be written to: {error.strerror or error}.") from None
-    return folders
 
 
 def quote_terms(folder: Path, label: str) -> str:

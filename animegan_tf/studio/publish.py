@@ -95,6 +95,7 @@ def evaluate_style(options: NewStyleOptions, config: TrainConfig, run_dir: Path,
             rounds=3,
             sheet=sheet,
             sheet_photos=_SHEET_PHOTOS,
+            overwrite=True,
         )
     )
     write(found, figures_file, sheet)

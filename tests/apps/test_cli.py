@@ -163,6 +163,9 @@ def test_earlier_results_in_a_folder_are_not_stylized_again(workplace):
     assert (result.exit_code, result.stdout) == (1, "")
     assert "photos/sub/d_hokusai.jpg exists already" in result.stderr
     assert invoke("image photos/sub --overwrite").stdout.split() == ["photos/sub/d_hokusai.jpg"]
+    once = invoke("image photos/sub -o photos/sub/out")
+    assert once.stdout.split() == ["photos/sub/out/d_hokusai.jpg"]
+    assert invoke("image photos/sub -o photos/sub/out --overwrite").stdout == once.stdout
     named = invoke("image photos/sub/d_hokusai.jpg")
     assert named.stdout.split() == ["photos/sub/d_hokusai_hokusai.jpg"]
 

@@ -7,7 +7,7 @@ import pytest
 from reports import report, row, size, whole_report
 
 from animegan_tf.benchmark.plot import draw_plot
-from animegan_tf.benchmark.report import END, NOT_MEASURED, START, read_report, to_markdown, with_results
+from animegan_tf.benchmark.report import END, START, read_report, to_markdown, with_results
 from animegan_tf.benchmark.targets import judge_targets
 from animegan_tf.errors import ConfigError
 
@@ -59,15 +59,13 @@ def test_a_page_keeps_its_words_and_gets_new_tables(measured):
     written = with_results(page, measured)
     assert written.startswith(f"# Speed\n\nMethod.\n\n{START}\nMeasured on") and written.endswith(f"\n{END}\n\nMore.\n")
     assert "\nold\n" not in written and with_results(written, measured) == written
-    assert with_results(written, None) == f"# Speed\n\nMethod.\n\n{START}\n{NOT_MEASURED}\n{END}\n\nMore.\n"
     with pytest.raises(ConfigError, match=r"^--page has no place for the results"):
         with_results("# Speed\n", measured)
 
 
 def test_the_page_of_the_documents_holds_what_was_measured():
-    found = PAGE.with_suffix(".json")
     text = PAGE.read_text(encoding="utf-8")
-    assert with_results(text, read_report(found) if found.exists() else None) == text
+    assert with_results(text, read_report(PAGE.with_suffix(".json"))) == text
 
 
 @pytest.mark.parametrize(

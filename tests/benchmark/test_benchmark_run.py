@@ -58,13 +58,24 @@ def _read(out: Path) -> dict:
     return json.loads((out / "benchmark.json").read_text())
 
 
+def test_a_report_says_nothing_of_where_things_lie(options, monkeypatch, small_matrices, tmp_path):
+    given = ["--anchors", "/home/me/published", "--styles=/home/me/one,two", "--sizes=512,1280x720", "--resume"]
+    monkeypatch.setattr(run.sys, "argv", ["/home/me/benchmark.py", *given])
+    report = measure(options(sections=("startup",), vgg19_weights="/home/me/vgg19.npz"))
+    assert report["command"] == (
+        "python tools/benchmark.py --anchors published --styles=one,two --sizes=512,1280x720 --resume"
+    )
+    written = (tmp_path / "out/benchmark.json").read_text()
+    assert "/home/me" not in written and str(tmp_path.parent) not in written
+    assert report["settings"]["vgg19_weights"] == "vgg19.npz" and report["settings"]["sizes"] == ["16", "32x16"]
+
+
 def test_every_section_is_measured_and_written(options, light_style, small_matrices, tmp_path):
     returned = measure(options())
     found = _read(tmp_path / "out")
     assert found == json.loads(json.dumps(returned))
     assert list(found) == ["command", "machine", "settings", "styles", "sections", "targets"]
-    assert list(found["styles"]) == [str(light_style)]
-    assert found["styles"][str(light_style)].keys() == {"model_float32.tflite"}
+    assert list(found["styles"]) == ["tiny"] and found["styles"]["tiny"].keys() == {"model_float32.tflite"}
     assert list(found["sections"]) == list(SECTIONS) and len(found["targets"]) == 10
     for section in found["sections"].values():
         assert section["finished"] and {"started", "load_average", "seconds_taken"} <= set(section)
@@ -152,7 +163,7 @@ def test_figures_of_two_exports_of_a_style_are_not_mixed(options, light_style, t
     manifest = read_manifest(style)
     again = dataclasses.replace(manifest.files[0], sha256="another")
     write_manifest(style, dataclasses.replace(manifest, files=(again,)))
-    with pytest.raises(ConfigError, match=rf"measured with other files of {style}: begin anew by --overwrite\.$"):
+    with pytest.raises(ConfigError, match=r"measured with other files of tiny: begin anew by --overwrite\.$"):
         measure(options(**one, resume=True))
 
 

@@ -180,6 +180,17 @@ def test_a_style_picture_is_for_the_styles_that_follow_one(run, code_style, tiny
     assert code == 2 and "style picture" in err and len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["json", "sheet"])
+def test_files_are_replaced_only_when_told(run, tiny_style, picture_dirs, tmp_path, name):
+    old = tmp_path / "old.png"
+    old.write_text("old")
+    given = (f"--styles={tiny_style}", f"--photo_dir={picture_dirs[0]}", "--vgg19_weights=none", "--features=none",
+             "--clip=", "--rounds=0", f"--{name}={old}")  # fmt: skip
+    code, _, error = run(*given)
+    assert code == 2 and f"--{name}={old} exists already" in error and old.read_text() == "old"
+    assert run(*given, "--overwrite")[0] == 0 and old.read_bytes() != b"old"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -48,6 +48,12 @@ def choose(style, precision=None, threads=None):
     return choice.fastest_backend(style, read_manifest(style), precision, threads)
 
 
+def test_what_follows_no_number_of_threads_is_not_asked_where_one_is_given(tiny_style, paced):
+    paced[0]["saved_model"].times = [1]
+    assert choose(tiny_style, threads=1) == "onnx" and paced[1] == ["tflite", "onnx"]
+    assert choose(tiny_style) == "saved_model"
+
+
 def test_the_fastest_is_chosen_and_remembered(tiny_style, paced, caplog):
     caplog.set_level(logging.INFO, "animegan_tf")
     # TensorFlow must win by half, because it takes so long to start.
@@ -71,13 +77,13 @@ def test_tensorflow_wins_when_it_is_faster_by_half(tiny_style, paced):
 def test_threads_versions_processor_and_files_are_measured_for_themselves(tiny_style, paced, monkeypatch):
     choose(tiny_style)
     choose(tiny_style, threads=1)
-    assert len(paced[1]) == 6
+    assert len(paced[1]) == 5
     monkeypatch.setattr(choice, "_processor", lambda: "another")
     choose(tiny_style)
-    assert len(paced[1]) == 9
+    assert len(paced[1]) == 8
     monkeypatch.setattr("importlib.metadata.version", lambda _: "99")
     choose(tiny_style)
-    assert len(paced[1]) == 12
+    assert len(paced[1]) == 11
     assert len(json.loads(choice.cache_file().read_text())) == 4
 
 

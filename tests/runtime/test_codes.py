@@ -50,6 +50,11 @@ def test_round_trip_is_exact(tmp_path, rng):
     assert (tmp_path / "new" / "北斎.json").stat().st_size < 2500
 
 
+def test_a_name_that_is_not_utf_8_is_kept(tmp_path):
+    write_code(tmp_path / "code.json", make(1, name="caf\udce9"))
+    assert read_code(tmp_path / "code.json").name == "caf\udce9"
+
+
 def test_code_is_written_safely(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ImageError, match="Cannot write .*wave.json: .* is not a folder"):

@@ -17,7 +17,7 @@ from animegan_tf.images import pad_to_multiple, read_picture, to_float, to_uint8
 from animegan_tf.manifest import read_manifest, write_manifest
 from animegan_tf.runtime import stylizer as module
 from animegan_tf.runtime.backends import BACKENDS
-from animegan_tf.runtime.stylizer import Stylizer, find_style, list_styles, read_style, styled_name
+from animegan_tf.runtime.stylizer import Stylizer, find_style, list_styles, read_style
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +178,25 @@ def test_too_little_memory_is_an_image_error(stylizer, monkeypatch):
         stylizer(np.zeros((8, 9, 3), np.uint8))
 
 
+def test_too_little_memory_for_a_file_names_it(stylizer, monkeypatch, tmp_path):
+    def fail(*_):
+        raise MemoryError
+
+    Image.new("RGB", (9, 8)).save(tmp_path / "a.png")
+    monkeypatch.setattr(module, "write_picture", fail)
+    with pytest.raises(ImageError, match=r"^Not enough memory for .*a\.png: make tile or max_side smaller\.$"):
+        stylizer(tmp_path / "a.png")
+
+
+def test_what_the_format_cannot_hold_is_said_before_the_work(stylizer, monkeypatch, tmp_path):
+    Image.new("RGB", (16400, 8)).save(tmp_path / "a.png")
+    monkeypatch.setattr(stylizer.backend, "run_pixels", lambda *_, **__: pytest.fail("stylized for nothing"))
+    with pytest.raises(ImageError, match=r"A 16400x8 picture cannot be written as \.webp, which ends at 16383"):
+        stylizer(tmp_path / "a.png", output=tmp_path / "a.webp")
+    with pytest.raises(ImageError, match=r"Cannot write \.bmp: use one of"):
+        stylizer(tmp_path / "a.png", output=tmp_path / "a.bmp")
+
+
 # PIL images and bytes
 
 
@@ -216,20 +235,6 @@ def test_max_pixels_limits_bytes_and_files(stylizer, tmp_path):
 
 
 # Paths
-
-
-@pytest.mark.parametrize(
-    ("name", "result"),
-    [
-        ("a.jpg", "a_tiny.jpg"),
-        ("a.b.JPG", "a.b_tiny.JPG"),
-        ("a.gif", "a_tiny.png"),
-        ("a.bmp", "a_tiny.png"),
-        ("a", "a_tiny.png"),
-    ],
-)
-def test_styled_name(name, result):
-    assert styled_name(name, "tiny") == result
 
 
 @pytest.mark.parametrize("kind", [str, os.fspath, lambda path: path], ids=["str", "fspath", "Path"])

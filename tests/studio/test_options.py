@@ -23,6 +23,9 @@ from animegan_tf.studio.options import RECIPE, NewStyleOptions, changed_names, r
         (["--style_weights=a b.csv"], ["--change='--style_weights=a b.csv'"]),
         (["--vgg19_weights=random", "--precision=float32"], ["--vgg19_weights=random", "--precision=float32"]),
         (["--gram_weigth=8"], ["--gram_weigth=8"]),
+        (["--change=--gram_weight=8", "--seed=1"], ["--change=--gram_weight=8 --seed=1"]),
+        (["--seed=1", "--change", "--gram_weight=8", "--xla"], ["--change=--gram_weight=8 --seed=1 --xla"]),
+        (["--change="], []),
     ],
 )
 def test_flags_of_a_recipe_move_into_change(argv, expected):

@@ -33,9 +33,9 @@ def test_the_usable_pictures_are_there_under_their_names(check, tmp_path, monkey
         monkeypatch.setattr(pictures.Path, "symlink_to", refuse)
     (tmp_path / "work/pictures/photo").mkdir(parents=True)
     (tmp_path / "work/pictures/photo/old.png").write_text("")
-    folders = link_pictures(check, tmp_path / "work")
+    link_pictures(check, tmp_path / "work")
     photo_dir = tmp_path / "work/pictures/photo"
-    assert folders == {"photo_dir": str(photo_dir), "style_dir": str(tmp_path / "work/pictures/style")}
+    assert any((tmp_path / "work/pictures/style").iterdir())
     found = sorted(path.relative_to(photo_dir).as_posix() for path in photo_dir.rglob("*.png"))
     assert found == [f"{number:02d}.png" for number in range(19)] + ["trip/19.png"]
     assert (photo_dir / "trip/19.png").is_symlink() == links

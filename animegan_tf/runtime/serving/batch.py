@@ -15,8 +15,9 @@ import numpy as np
 
 from animegan_tf.errors import AnimeganError, ImageError, UsageError
 from animegan_tf.images import find_images, portable_bytes, read_picture, write_picture
+from animegan_tf.runtime.names import results_among, styled_name
 from animegan_tf.runtime.serving.client import ServingClient
-from animegan_tf.runtime.stylizer import styled_name
+from animegan_tf.runtime.stylizer import list_styles
 
 _PERCENTILES = (50, 90, 99)
 
@@ -51,6 +52,8 @@ class Summary:
 def plan(photos: Sequence[str], out: Path, name: str) -> list[Job]:
     """Returns the jobs for picture files and folders: out/<stem>_<name><suffix>, the folders of a folder kept.
 
+    Results of an earlier run in a folder are left out.
+
     Raises:
       UsageError: a path does not exist, a folder holds no picture, or two pictures would be written to one file.
     """
@@ -61,7 +64,8 @@ def plan(photos: Sequence[str], out: Path, name: str) -> list[Job]:
         found = find_images(path) if path.is_dir() else [path]
         if not found:
             raise UsageError(f"{path}: no pictures in this folder.")
-        for photo in found:
+        results = results_among(found, {name, *list_styles()})
+        for photo in (photo for photo in found if photo not in results):
             below = photo.relative_to(path).parent if path.is_dir() else Path()
             target = out / below / styled_name(photo.name, name)
             first = jobs.setdefault(target, Job(photo, target)).photo
@@ -97,7 +101,7 @@ def stylize_files(
         waiting = iter(jobs)
         running: dict[Future, Job] = {}
         while True:
-            # Few at a time, so that a folder of any length is interrupted at once and takes no memory.
+            # Few at a time, so that an interrupt waits for these alone, and a folder of any length takes no memory.
             for job in itertools.islice(waiting, 2 * concurrency - len(running)):
                 running[executor.submit(_stylize_file, client, job, further or {}, pixels, overwrite)] = job
             if not running:

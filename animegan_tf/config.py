@@ -103,7 +103,7 @@ class TrainConfig:
     )
     content_picture: str = option(
         "photo",
-        "what content, perceptual, chroma, tone and flat hold on to: the photo, or its calm areas and contour lines",
+        "what content, perceptual and the terms on pixels hold on to: the photo, or its calm areas and contour lines",
         "losses",
         choices=("photo", "abstraction"),
     )
@@ -306,6 +306,8 @@ class TrainConfig:
             raise ConfigError("--gram_memory needs --gram_target=set: batches are compared with one another otherwise.")
         if self.gram_passes and self.gram_target != "set":
             raise ConfigError("--gram_passes needs --gram_target=set: what a batch shows is not filtered.")
+        if self.palette_strength and self.content_picture != "abstraction":
+            raise ConfigError("--palette_strength needs --content_picture=abstraction, whose colours it changes.")
         numbers("gram_layer_weights", self.gram_layer_weights, low=0)
         if self.gram_layer_weights and len(self.gram_layer_weights) != len(self.style_layers):
             raise ConfigError(
@@ -357,7 +359,7 @@ class TrainConfig:
 
 # The generator's terms; all of them can be its only one.
 _TERMS = (
-    *("adversarial", "content", "perceptual", "gram", "color", "chroma", "tone", "tv", "flat", "cel"),
+    *("adversarial", "content", "perceptual", "gram", "likeness", "color", "chroma", "tone", "tv", "flat", "cel"),
     *("grid", "edge", "landmark", "output", "feature"),
 )
 _DOUBLE_TAIL_TERMS = ("region", "photo_region", "revision", "revision_feature", "main_adversarial")

@@ -186,7 +186,10 @@ def _flag_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(value)
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):  # as people write it where that is the same number
+        short = f"{value:.10g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
 
 
 def _bounds_text(meta) -> str:

@@ -59,6 +59,7 @@ def test_a_flagfile_gives_an_equal_config_and_later_flags_win(tmp_path):
         (["--feature_crop=100"], "--feature_crop=100 must be 0 or a multiple of 32 up to --image_size"),
         (["--discriminator_crop=288"], "--discriminator_crop=288 must be 0 or a multiple of 32 up to --image_size"),
         (["--gram_passes=1"], "--gram_passes needs --gram_target=set"),
+        (["--palette_strength=1"], "--palette_strength needs --content_picture=abstraction"),
         (["--discriminator_weight=0"], "--adversarial_weight needs --discriminator_weight"),
     ],
 )
@@ -175,3 +176,17 @@ def test_published_weights_are_not_mixed(name, multipliers, content, gram, color
     found = (config.content_weight, config.gram_weight, config.color_weight, config.tv_weight)
     assert found == (content, gram, color, tv)
     assert config.adversarial_weight == config.discriminator_weight == 300
+
+
+def test_a_number_of_many_digits_is_written_whole():
+    config = TrainConfig(style_crop_min=1 / 3, style_crop_max=0.7)
+    text = to_flagfile(config)
+    assert f"--style_crop_min={1 / 3!r}\n" in text and "--style_crop_max=0.7\n" in text
+
+
+def test_likeness_can_be_the_only_term():
+    none = {f"{term}_weight": 0.0 for term in ("adversarial", "content", "gram", "color", "tv", "penalty")}
+    none |= {"pretrain_epochs": 0, "gradient_penalty": "none"}
+    assert TrainConfig(**none, likeness_weight=1.0).likeness_weight == 1
+    with pytest.raises(ConfigError, match="nothing to learn from"):
+        TrainConfig(**none)

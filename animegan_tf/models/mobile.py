@@ -27,6 +27,7 @@ _RENORM_STATE = ("moving_stddev", "renorm_mean", "renorm_stddev")
 def conv_norm(
     filters: int, kernel_size: int = 3, strides: int = 1, activate: bool = True, bound: float = 6.0
 ) -> list[layers.Layer]:
+    """Returns a convolution without bias, its norm, and unless `activate` is off ReLU up to `bound`."""
     conv = layers.Conv2D(filters, kernel_size, strides, padding="same", use_bias=False, kernel_initializer="he_normal")
     return [conv, *_norm(activate, bound)]
 

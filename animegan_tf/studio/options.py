@@ -12,6 +12,7 @@ from typing import Any
 from animegan_tf.config import RECIPE_GROUPS, TrainConfig, list_recipes
 from animegan_tf.errors import ConfigError, UnknownNameError
 from animegan_tf.options import check_bounds, option, parse_flags
+from animegan_tf.training.run_folder import absolute
 
 RECIPE = "fast_style"
 PURPOSE = (
@@ -121,7 +122,7 @@ def recipe_config(options: NewStyleOptions) -> TrainConfig:
             raise ConfigError(f"--{name} is not a flag of a recipe; animegan-train takes it.")
     if config.classes:
         raise ConfigError(f"--recipe={options.recipe} holds several styles: train it with animegan-train.")
-    return dataclasses.replace(config, vgg19_weights=_absolute(options.vgg19_weights))
+    return dataclasses.replace(config, vgg19_weights=absolute(options.vgg19_weights))
 
 
 def changed_names(options: NewStyleOptions) -> list[str]:
@@ -148,5 +149,4 @@ def _run_names() -> set[str]:
 
 
 def _absolute(value: Any) -> Any:
-    # Words such as 'imagenet' and the names of recipes stay.
-    return os.path.abspath(value) if isinstance(value, str) and value and os.path.exists(value) else value
+    return absolute(value) if isinstance(value, str) else value

@@ -9,6 +9,7 @@ A checkpoint is written under a temporary name and renamed: what bears its final
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
@@ -98,8 +99,9 @@ def restore_newest(trainer: Trainer, run_dir: Path) -> tuple[int, list[str]]:
         try:
             arrays = _read(folder)
         except _DAMAGE as error:
-            # Out of the way, or it would count as newer than all that follow from here.
-            folder.rename(folder.with_name(f"{folder.name}.damaged"))
+            if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):  # no right to, a disk that fails
+                raise CheckpointError(f"{folder} cannot be read: {_reason(error)}.") from None
+            _put_aside(folder)
             problems.append(f"{folder} is damaged ({error}): renamed to {folder.name}.damaged and passed over.")
             continue
         _assign(trainer, arrays, folder)
@@ -107,6 +109,16 @@ def restore_newest(trainer: Trainer, run_dir: Path) -> tuple[int, list[str]]:
     raise CheckpointError(
         f"--run_dir={run_dir} holds no readable checkpoint to resume from. {' '.join(problems)}".strip()
     )
+
+
+def _put_aside(folder: Path) -> None:
+    """Renames a damaged checkpoint, or it would count as newer than all that follow from here."""
+    target = folder.with_name(f"{folder.name}.damaged")
+    try:
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)
+    except OSError as error:
+        raise CheckpointError(f"{folder} is damaged and cannot be renamed: {_reason(error)}.") from None
 
 
 def load_start(trainer: Trainer, source: Path) -> None:

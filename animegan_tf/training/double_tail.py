@@ -27,6 +27,7 @@ from animegan_tf.training.objective import Objective, Terms, as_list, mean_over
 from animegan_tf.training.trainer import Trainer, check_variables, named
 
 _RADIUS, _EPSILON = 2, 0.01
+_SUPPORT_TERMS = ("likeness", "color", "chroma", "tone", "tv", "flat", "cel", "grid")
 
 
 class DoubleTailObjective(Objective):
@@ -98,7 +99,7 @@ class DoubleTailObjective(Objective):
         for name, weight in (("regions", config.region_weight), ("photo_regions", config.photo_region_weight)):
             if weight:
                 terms[name] = weight * self._layer_loss(constants[name], own)
-        return terms | self._pixel_terms(batch, support, ("color", "chroma", "tone", "tv", "flat", "cel", "grid"))
+        return terms | self._pixel_terms(batch, support, _SUPPORT_TERMS)
 
     def _main_terms(self, batch, main, own, cpu, constants, logits) -> Terms:
         config, terms = self.config, {}

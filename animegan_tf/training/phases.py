@@ -41,9 +41,10 @@ class Phase:
 class Plan:
     """The steps of a recipe.
 
-    discriminator_steps: end of the stage in which D learns alone. pretrain_steps: end of pre-training.
-    frozen_from: step from which the generator's norms are frozen, if ever.
-    recipe_steps: end of the recipe. last_step: of this run. sizes: see `Phase`, each with its first step.
+    steps_per_epoch: the recipe's, or those that go once through the larger set. discriminator_steps: end of the stage
+    in which D learns alone. pretrain_steps: end of pre-training. frozen_from: step from which the generator's norms are
+    frozen, if ever. recipe_steps: end of the recipe. last_step: of this run. sizes: see `Phase`, each with its first
+    step.
     """
 
     steps_per_epoch: int

@@ -13,14 +13,14 @@ import numpy as np
 
 from animegan_tf import images
 from animegan_tf.config import TrainConfig, with_recipe
-from animegan_tf.errors import ConfigError, DataError, ImageError
+from animegan_tf.errors import ConfigError, DataError, ImageError, TrainingError
 from animegan_tf.native import chosen_backend
 from animegan_tf.options import run_program
 from animegan_tf.training.backend import describe_device, load_backend, seed_backend
 from animegan_tf.training.run_folder import (
+    as_started,
     keep_schedule,
     opened_run,
-    with_run_classes,
     with_run_recipe,
     write_recipe,
 )
@@ -67,12 +67,13 @@ def train(
         from animegan_tf.training.build import build_trainer, samples_of
         from animegan_tf.training.phases import make_plan
 
-        config = with_run_classes(config, run_dir)
+        config = as_started(config, run_dir)
         samples = samples_of(config, teacher)
         if "label" in samples.extras:  # an empty --classes is decided now, and kept in the run's recipe
             config = replace(config, classes=samples.classes)
         photos = _sample_photos(config)
         plan = make_plan(config, samples.epoch_steps(config.batch_size * config.discriminator_steps))
+        config = replace(config, steps_per_epoch=plan.steps_per_epoch)
         with user_errors(samples):
             trainer = build_trainer(config, samples, plan)
             first_step = _resume(trainer, run_dir) if config.resume else 0
@@ -167,7 +168,7 @@ def _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches, w
     with contextlib.closing(progress), stop:
         for phase in plan.phases_from(first_step):
             trainer.set_phase(phase)
-            with _batches(config, samples, phase.first, batches) as data:
+            with _batches(config, samples, phase.first, batches) as data, _enough_memory():
                 trainer.learn(data, phase.end - phase.first, calls)
             step = progress.step
             if stop.requested:
@@ -176,6 +177,18 @@ def _fit(config, run_dir, trainer, samples, photos, plan, first_step, batches, w
         if stop.requested and f"step-{step:08d}" not in [path.name for path in list_checkpoints(run_dir)]:
             save_checkpoint(trainer, run_dir, keep)
     return Outcome(run_dir, step, last_logs.logs, stop.requested and step < plan.last_step)
+
+
+@contextlib.contextmanager
+def _enough_memory() -> Iterator[None]:
+    """Context in which the way that a backend runs out of memory is one sentence."""
+    try:
+        yield
+    except Exception as error:  # TensorFlow has a class for it, JAX a word in the message
+        exhausted = type(error).__name__ == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error)
+        if not exhausted and not isinstance(error, MemoryError):
+            raise
+        raise TrainingError("Not enough memory for a step: lower --batch_size or --image_size.") from error
 
 
 @contextlib.contextmanager

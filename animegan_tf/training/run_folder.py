@@ -23,7 +23,11 @@ from animegan_tf.errors import ConfigError
 from animegan_tf.options import given_flag, parse_flags, to_flagfile
 
 RECIPE_NAME = "recipe.flags"
-_PATHS = ("photo_dir", "style_dir", "smooth_dir", "style_weights", "landmark_dir", "sample_dir", "vgg19_weights")
+_PATHS = (
+    *("photo_dir", "style_dir", "smooth_dir", "style_weights", "landmark_dir", "sample_dir"),
+    *("vgg19_weights", "start_from"),
+)
+_WORDS = ("imagenet", "random")
 
 
 def with_run_recipe(argv: list[str]) -> list[str]:
@@ -44,17 +48,19 @@ def opened_run(config: TrainConfig) -> Iterator[Path]:
     """Context with the run's folder, made where it is new; a start that fails leaves no empty folder behind.
 
     Raises:
-      ConfigError: it already holds a run, holds none to resume, holds one of another recipe, or cannot be written to.
+      ConfigError: it already holds a run, holds none to resume, holds one of another recipe, cannot be written to, or
+        another process trains in it.
     """
-    run_dir = Path(config.run_dir) if config.run_dir else next_run_dir(Path("runs"), config.recipe)
+    run_dir = Path(config.run_dir) if config.run_dir else _claimed_run_dir(Path("runs"), config.recipe)
     if config.resume:
         _check_same_run(config, run_dir)
-    elif (run_dir / RECIPE_NAME).exists() or (run_dir / "checkpoints").exists():
-        raise ConfigError(f"--run_dir={run_dir} already holds a run: add --resume, or choose another folder.")
-    is_new = not run_dir.exists()
+    else:
+        _check_free(run_dir)
+    is_new = not config.run_dir or not run_dir.exists()
     _make(run_dir)
     try:
-        yield run_dir
+        with _locked(run_dir):
+            yield run_dir
     except BaseException:
         with contextlib.suppress(OSError):  # not empty: a run worth keeping
             if is_new:
@@ -62,11 +68,41 @@ def opened_run(config: TrainConfig) -> Iterator[Path]:
         raise
 
 
-def with_run_classes(config: TrainConfig, run_dir: Path) -> TrainConfig:
-    """Returns `config` with the classes the run was started with, where it is resumed and --classes is not given."""
-    if not config.resume or config.classes:
+@contextlib.contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    """Context in which no other process trains in the folder; on Windows it only looks like one."""
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    # The folder itself, so that no file is left behind.
+    handle = os.open(run_dir, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # file systems without locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(f"Another process trains in --run_dir={run_dir}.") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def as_started(config: TrainConfig, run_dir: Path) -> TrainConfig:
+    """Returns `config` with what the folders decided when the run was started, where it is resumed.
+
+    That are the classes and the steps of an epoch, unless flags name them: pictures that have come since must not move
+    a schedule of which a part is done.
+    """
+    if not config.resume:
         return config
-    return replace(config, classes=read_flagfile(run_dir / RECIPE_NAME).classes)
+    started = read_flagfile(run_dir / RECIPE_NAME)
+    return replace(
+        config,
+        classes=config.classes or started.classes,
+        steps_per_epoch=config.steps_per_epoch or started.steps_per_epoch,
+    )
 
 
 def next_run_dir(root: Path, recipe: str) -> Path:
@@ -75,18 +111,30 @@ def next_run_dir(root: Path, recipe: str) -> Path:
     return root / f"{max(taken, default=-1) + 1:05d}-{recipe}"
 
 
+def _claimed_run_dir(root: Path, recipe: str) -> Path:
+    while True:
+        run_dir = next_run_dir(root, recipe)
+        try:
+            run_dir.mkdir(parents=True)
+            return run_dir
+        except FileExistsError:  # by another process, since
+            continue
+        except OSError as error:
+            raise ConfigError(f"--run_dir={run_dir} cannot be made: {error.strerror}.") from None
+
+
 def write_recipe(config: TrainConfig, run_dir: Path, origin: str = "") -> None:
     """Writes run_dir/recipe.flags, paths made absolute, so that it re-runs from anywhere.
 
     Args:
       origin: in place of the command that runs it again, for a run that does not start from random weights.
     """
-    absolute: dict[str, Any] = {name: _absolute(getattr(config, name)) for name in _PATHS}
+    paths: dict[str, Any] = {name: absolute(getattr(config, name)) for name in _PATHS}
     path, further = run_dir / RECIPE_NAME, _further_names(config)
     program = "python tools/distill.py" if further else "animegan-train"
     again = f"Again: {program} --flagfile={path.absolute()} --run_dir=ANOTHER"
     header = f"The recipe of this run. {origin or again}"
-    started = replace(config, **absolute, run_dir=str(run_dir.absolute()), resume=False, max_steps=0)
+    started = replace(config, **paths, run_dir=str(run_dir.absolute()), resume=False, max_steps=0)
     text = to_flagfile(started, header)
     if further:  # export reads the recipe, too, and knows TrainConfig alone
         text += f"--undefok={','.join(further)}\n"
@@ -123,20 +171,29 @@ def _make(run_dir: Path) -> None:
         raise ConfigError(f"--run_dir={run_dir} cannot be written to.")
 
 
+def _check_free(run_dir: Path) -> None:
+    if any((run_dir / "checkpoints").glob("step-*")):
+        raise ConfigError(f"--run_dir={run_dir} already holds a run: add --resume, or choose another folder.")
+    if (run_dir / RECIPE_NAME).exists():
+        raise ConfigError(
+            f"--run_dir={run_dir} holds a run that ended before its first checkpoint: remove it, or choose another."
+        )
+
+
 def _check_same_run(config: TrainConfig, run_dir: Path) -> None:
     path = run_dir / RECIPE_NAME
     if not path.is_file():
         raise ConfigError(f"--run_dir={run_dir} holds no run to resume: it has no {RECIPE_NAME}.")
     started = parse_flags(type(config), [f"--flagfile={path}"])
-    names = recipe_differences(with_run_classes(config, run_dir), started)
+    names = recipe_differences(as_started(config, run_dir), started)
     if names:
         raise ConfigError(f"--run_dir={run_dir} was trained with another recipe: it differs in --{', --'.join(names)}.")
     for name in (*_PATHS, "precision", *_further_names(config)):
         before, now = getattr(started, name), getattr(config, name)
-        if _absolute(now) != _absolute(before):
+        if absolute(now) != absolute(before):
             print(f"animegan-train: --{name}={now} was {before} when this run started.", file=sys.stderr)
 
 
-def _absolute(path: str) -> str:
-    # 'imagenet', 'random' and precisions are words and stay; so does an empty path.
-    return os.path.abspath(path) if os.path.exists(path) else path
+def absolute(value: str) -> str:
+    """Returns `value` as an absolute path if something is there; words that flags of paths also take stay."""
+    return os.path.abspath(value) if value and value not in _WORDS and os.path.exists(value) else value

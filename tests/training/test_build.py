@@ -55,7 +55,7 @@ def test_what_a_term_lacks_is_one_sentence(tiny_config):
 
 def test_a_palette_of_several_styles_is_refused(labelled):
     with pytest.raises(ConfigError, match="--palette_strength is for one style"):
-        samples_of(replace(labelled, palette_strength=1.0))
+        samples_of(replace(labelled, content_picture="abstraction", palette_strength=1.0))
 
 
 def test_terms_of_a_double_tail_are_refused_by_other_generators(tiny_config):

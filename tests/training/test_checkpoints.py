@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from animegan_tf.errors import CheckpointError, TrainingError
+from animegan_tf.training import checkpoints
 from animegan_tf.training.checkpoints import list_checkpoints, load_start, restore_newest, save_checkpoint
 
 
@@ -47,6 +48,19 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_sentence(tiny_config, make_t
     assert step == 1 and "step-00000002 is damaged" in problems[0]
     save_checkpoint(trainer, tmp_path, keep=1)  # must not be taken for older than the damaged one
     assert restore_newest(trainer, tmp_path) == (1, [])
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(tiny_config, make_trainer, monkeypatch, tmp_path):
+    trainer = make_trainer(tiny_config)
+    folder = save_checkpoint(trainer, tmp_path, keep=2)
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkpoints, "_read", refuse)
+    with pytest.raises(CheckpointError, match=r"step-00000000 cannot be read: Permission denied\.$"):
+        restore_newest(trainer, tmp_path)
+    assert folder.is_dir()
 
 
 def test_the_averaged_generator_is_the_one_to_export(tiny_config, make_trainer, batch, tmp_path):

@@ -43,7 +43,7 @@ def _changed(variables, before):
 
 
 def test_a_full_step_changes_all_three_networks_and_adds_up(config, streams):
-    trainer = double_tail_trainer(config)
+    trainer = double_tail_trainer(replace(config, likeness_weight=2.0))
     parts = (trainer.generator, trainer.discriminator, trainer.main_discriminator)
     before = [_values(part.trainable_variables) for part in parts]
     logs = {name: float(value) for name, value in trainer.train_step(streams).items()}
@@ -51,7 +51,7 @@ def test_a_full_step_changes_all_three_networks_and_adds_up(config, streams):
     for side in ("g", "d", "d_main"):
         terms = [v for name, v in logs.items() if name.startswith(f"loss/{side}/") and not name.endswith("total")]
         assert sum(terms) == pytest.approx(logs[f"loss/{side}/total"], rel=1e-4)
-    support = {"adversarial", "content", "gram", "regions", "photo_regions", "color", "tv"}
+    support = {"adversarial", "content", "gram", "regions", "photo_regions", "color", "tv", "likeness"}
     main = {"main_adversarial", "revision", "revision_feature", "main_tv"}
     assert {name.removeprefix("loss/g/") for name in logs if name.startswith("loss/g/")} == support | main | {"total"}
     assert {name for name in logs if name.startswith("loss/d")} == {

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import threading
 from dataclasses import replace
@@ -14,7 +15,7 @@ from animegan_tf.config import list_recipes, read_flagfile
 from animegan_tf.errors import CheckpointError, ConfigError, DataError, ImageError, TrainingError
 from animegan_tf.training.build import samples_of
 from animegan_tf.training.run import main, train
-from animegan_tf.training.run_folder import next_run_dir, with_run_recipe
+from animegan_tf.training.run_folder import absolute, next_run_dir, opened_run, with_run_recipe
 
 RECIPES = list_recipes()
 
@@ -189,6 +190,56 @@ def test_an_empty_folder_names_its_flag(tiny_config, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="--style_dir=.*empty"):
         train(replace(tiny_config, style_dir=str(tmp_path / "empty")))
+
+
+def test_pictures_that_come_later_do_not_move_the_schedule(tiny_config, tmp_path):
+    """Steps of an epoch are those of the start, though the folder now holds more photos."""
+    photos = shutil.copytree(tiny_config.photo_dir, tmp_path / "photos")
+    grown = replace(tiny_config, photo_dir=str(photos), steps_per_epoch=0, max_steps=1)
+    train(grown)
+    run_dir = Path(tiny_config.run_dir)
+    steps = read_flagfile(run_dir / "recipe.flags").steps_per_epoch
+    assert steps == len(list(photos.iterdir())) // tiny_config.batch_size
+    for path in list(photos.iterdir()):
+        shutil.copy(path, photos / f"more_{path.name}")
+    train(replace(grown, resume=True, max_steps=0))
+    assert _state(run_dir)["step"] == steps * tiny_config.epochs
+
+
+def test_two_processes_do_not_share_a_run(tiny_config, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one").mkdir()
+    with opened_run(replace(tiny_config, run_dir="one")), pytest.raises(ConfigError, match="Another process trains in"):
+        with opened_run(replace(tiny_config, run_dir="one")):
+            pass
+    with opened_run(replace(tiny_config, run_dir="")) as first, opened_run(replace(tiny_config, run_dir="")) as second:
+        assert (first, second) == (Path("runs/00000-smoke"), Path("runs/00001-smoke"))
+
+
+def test_a_run_without_a_checkpoint_says_what_to_do(tiny_config):
+    run_dir = Path(tiny_config.run_dir)
+    run_dir.mkdir()
+    (run_dir / "recipe.flags").write_text("")
+    with pytest.raises(ConfigError, match="ended before its first checkpoint: remove it, or choose another"):
+        train(tiny_config)
+
+
+def test_words_stay_words_where_a_folder_has_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("imagenet", "random", "photos"):
+        (tmp_path / name).mkdir()
+    found = [absolute(value) for value in ("imagenet", "random", "photos", "nothing", "")]
+    assert found == ["imagenet", "random", str(tmp_path / "photos"), "nothing", ""]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying")])
+def test_too_little_memory_is_one_sentence(tiny_config, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("animegan_tf.training.trainer.Trainer.learn", fail)
+    with pytest.raises(TrainingError, match=r"^Not enough memory for a step: lower --batch_size or --image_size\.$"):
+        train(tiny_config)
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_by_another_recipe(tiny_config):

@@ -103,9 +103,9 @@ class TrainConfig:
     )
     content_picture: str = option(
         "photo",
-        "what content, perceptual and the terms on pixels hold on to: the photo, or its calm areas and contour lines",
+        "held on to: the photo, or calm areas and contour lines, found before or after --palette_strength",
         "losses",
-        choices=("photo", "abstraction"),
+        choices=("photo", "abstraction", "recolored_abstraction"),
     )
     perceptual_weight: float = option(0.0, "weight of the L1 of VGG19 layers, photo and result", "losses", low=0)
     perceptual_layers: tuple[str, ...] = option((), "VGG19 layers of the perceptual term", "losses")
@@ -306,7 +306,7 @@ class TrainConfig:
             raise ConfigError("--gram_memory needs --gram_target=set: batches are compared with one another otherwise.")
         if self.gram_passes and self.gram_target != "set":
             raise ConfigError("--gram_passes needs --gram_target=set: what a batch shows is not filtered.")
-        if self.palette_strength and self.content_picture != "abstraction":
+        if self.palette_strength and self.content_picture == "photo":
             raise ConfigError("--palette_strength needs --content_picture=abstraction, whose colours it changes.")
         numbers("gram_layer_weights", self.gram_layer_weights, low=0)
         if self.gram_layer_weights and len(self.gram_layer_weights) != len(self.style_layers):

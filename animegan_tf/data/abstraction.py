@@ -12,7 +12,9 @@ _THRESHOLD, _STEEPNESS = -0.5, 0.6  # in levels of 255, and per level
 _SHARPNESS = 4.0  # of the bounds between two levels of lightness, per level
 
 
-def abstract(photo: np.ndarray, lines: float = 0.8, passes: int = 2, levels: int = 0) -> np.ndarray:
+def abstract(
+    photo: np.ndarray, lines: float = 0.8, passes: int = 2, levels: int = 0, recolored: np.ndarray | None = None
+) -> np.ndarray:
     """Returns the photo with its texture smoothed away and its contours drawn dark: the same shape.
 
     Bilateral passes keep edges and lose texture; lightness is drawn towards a few levels; the soft-thresholded
@@ -25,19 +27,30 @@ def abstract(photo: np.ndarray, lines: float = 0.8, passes: int = 2, levels: int
       lines: share of its brightness that a pixel on a line loses, 0 to 1; 0 draws none.
       passes: bilateral passes; more make larger areas one.
       levels: of lightness; 0 leaves it.
+      recolored: the photo in other colours, the same shape, whose areas are then taken, and the contours of both: what
+        is near in the dark of a photo may lie apart in a palette without black, and what lies apart in the light be
+        near on its paper.
 
     Raises:
       UsageError: OpenCV is missing.
     """
     cv2 = load_cv2()
     calm = smoothed(photo, passes)
-    luminance = cv2.cvtColor(calm, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    drawn = _contours(calm, cv2)
+    if recolored is not None:
+        calm = smoothed(recolored, passes)
+        drawn = np.maximum(drawn, _contours(calm, cv2))
     if levels:
         calm = _quantised(calm, levels, cv2)
+    return np.clip(calm * (1.0 - lines * drawn)[..., None], 0, 255).astype(np.uint8)
+
+
+def _contours(picture: np.ndarray, cv2) -> np.ndarray:
+    """Returns how dark each pixel of [H, W, 3] uint8 RGB is to be drawn, [H, W] in [0, 1]."""
+    luminance = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     narrow, wide = (cv2.GaussianBlur(luminance, (0, 0), sigma) for sigma in (_LINE_SIGMA, _WIDER * _LINE_SIGMA))
     contrast = narrow - _SHARE * wide
-    drawn = np.where(contrast > _THRESHOLD, 0.0, -np.tanh(_STEEPNESS * (contrast - _THRESHOLD)))
-    return np.clip(calm * (1.0 - lines * drawn)[..., None], 0, 255).astype(np.uint8)
+    return np.where(contrast > _THRESHOLD, 0.0, -np.tanh(_STEEPNESS * (contrast - _THRESHOLD)))
 
 
 def smoothed(picture: np.ndarray, passes: int) -> np.ndarray:

@@ -56,6 +56,7 @@ class Samples:
     classes: the style's classes in the order of the label; () when the run has none.
     landmark_dir: of 'face'. teacher: of 'teacher', abstraction: of 'abstraction', see build_samples.
     palette: what moves the colours of 'abstraction'; None leaves them, see `match_palette`.
+    recolors_first: whether it does so before areas and contours are found, and not afterwards.
     failure: the first error of ours that a sample raised, or None. TensorFlow turns an exception inside a dataset
       into its own, with a stack in place of our sentence: see `user_errors`.
     """
@@ -66,8 +67,9 @@ class Samples:
     classes: tuple[str, ...] = ()
     landmark_dir: Path | None = None
     teacher: PhotoMap | None = None
-    abstraction: PhotoMap = abstract
+    abstraction: Callable[..., np.ndarray] = abstract
     palette: Palette | None = None
+    recolors_first: bool = False
     failure: AnimeganError | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -122,7 +124,8 @@ class Samples:
         Both sets are seen in the crops that training begins with.
         """
         crops = range(_PALETTE_CROPS)
-        kept = (self.abstraction(self.photo.sample(index)) for index in crops)
+        photos = (self.photo.sample(index) for index in crops)
+        kept = photos if self.recolors_first else map(self.abstraction, photos)
         styles = (self.style.stream.sample(index) for index in crops)
         source, target = (
             np.concatenate([crop[::_SPARSE, ::_SPARSE].reshape(-1, 3) for crop in part]) for part in (kept, styles)
@@ -134,8 +137,11 @@ class Samples:
         return [*self.photo.broken.values(), *self.style.stream.broken.values()]
 
     def _abstract(self, photo: np.ndarray) -> np.ndarray:
-        calm = self.abstraction(photo)
-        return calm if self.palette is None else self.palette(calm)
+        if self.palette is None:
+            return self.abstraction(photo)
+        if self.recolors_first:
+            return self.abstraction(photo, recolored=self.palette(photo))
+        return self.palette(self.abstraction(photo))
 
     def _face(self, index: int, file: Path, picture: np.ndarray) -> np.ndarray:
         assert self.landmark_dir is not None  # _check_extras
@@ -170,7 +176,7 @@ def build_samples(
     extras: tuple[str, ...] = (),
     landmark_dir: Path | None = None,
     teacher: PhotoMap | None = None,
-    abstraction: PhotoMap = abstract,
+    abstraction: Callable[..., np.ndarray] = abstract,
     photo_sampling: str = "uniform",
 ) -> Samples:
     """Returns the samples of a training run. What is not asked for changes no bit of the rest.

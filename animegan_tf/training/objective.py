@@ -36,7 +36,7 @@ def stream_names(config: TrainConfig) -> tuple[str, ...]:
     wanted = {
         "face": config.landmark_weight,
         "teacher": config.output_weight or config.feature_weight,
-        "abstraction": config.content_picture == "abstraction",
+        "abstraction": config.content_picture != "photo",
         "photo_regions": config.photo_region_weight,
     }
     return tuple(name for name, weight in wanted.items() if weight)
@@ -187,7 +187,7 @@ class Objective:
         return middle_of(pictures, self.config.feature_crop)
 
     def _kept_picture(self, batch):
-        return batch["abstraction" if self.config.content_picture == "abstraction" else "photo"]
+        return batch["photo" if self.config.content_picture == "photo" else "abstraction"]
 
     def _style_picture(self, batch):
         return batch["anime_gray" if self.config.gram_picture == "gray" else "anime"]

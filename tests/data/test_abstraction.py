@@ -44,6 +44,16 @@ def _lightness(grey: np.ndarray) -> np.ndarray:
     return rgb2lab(np.repeat(grey[..., None], 3, axis=-1) / 255.0)[..., 0]
 
 
+def test_areas_are_those_of_other_colours_and_contours_those_of_both():
+    """A photo with an edge on the left; in other colours that one is gone, and one on the right has come."""
+    photo, other = np.full((2, 24, 64, 3), 150, np.uint8)
+    photo[:, :20], other[:, 44:] = 60, 40
+    found = abstract(photo, lines=0.5, passes=1, recolored=other)[12, :, 0].astype(int)
+    assert found[17:20].min() < 100 and found[5] == 150  # the line of an edge that the colours have lost
+    assert found[44:47].min() < 25 and found[60] == 40
+    np.testing.assert_array_equal(abstract(photo, lines=0.0, passes=1, recolored=other), abstract(other, 0.0, 1))
+
+
 def test_lightness_is_drawn_to_the_middles_of_its_levels():
     ramp = np.tile(np.linspace(20, 235, 600).astype(np.uint8), (16, 1))
     found = abstract(np.repeat(ramp[..., None], 3, axis=-1), lines=0.0, passes=1, levels=4)

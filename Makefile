@@ -11,7 +11,7 @@ help:            ## what there is
 demo: .venv/base ## stylize the example photo with the shipped style
 	$(BIN)/animegan image docs/images/example.jpg --style hokusai -o out/example_hokusai.jpg --overwrite
 
-test: .venv/dev  ## the fast tests, three to four minutes on two cores
+test: .venv/dev  ## the fast tests, four to six minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not browser and not gpu"
 
 test-slow: .venv/dev ## the rest: published sizes, every system as a graph and in every format; six minutes

@@ -176,7 +176,7 @@ def test_a_style_picture_is_for_the_styles_that_follow_one(run, code_style, tiny
     painted = [stylizer.stylize(photo, stylizer.look(code=stylizer.encode(picture))) for photo in photos]
     assert painter["name"] == "painter-0"
     assert painter["psnr"] == pytest.approx(np.mean([psnr(*pair) for pair in zip(photos, painted, strict=True)]))
-    code, _, err = run(*paths, *FAST)
+    code, _, err = run(*paths, "--overwrite", *FAST)
     assert code == 2 and "style picture" in err and len(err.splitlines()) == 1
 
 

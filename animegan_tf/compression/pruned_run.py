@@ -159,11 +159,15 @@ def _further_training(config: TrainConfig, channels: Sequence[int], lr_share: fl
     At the full rates the first steps undo more than the pruning did, and it takes the whole stage to learn it again.
     """
     epochs = max(1, config.epochs - config.pretrain_epochs - config.discriminator_pretrain_epochs)
+    # To ten digits: 0.0006 * 0.1 is 5.9999999999999995e-05, which nobody wants to read in a recipe.
+    generator_lr, discriminator_lr = (
+        float(f"{rate * lr_share:.10g}") for rate in (config.generator_lr, config.discriminator_lr)
+    )
     return replace(
         config,
         recipe=f"{config.recipe.removesuffix('_pruned')}_pruned",
-        generator_lr=config.generator_lr * lr_share,
-        discriminator_lr=config.discriminator_lr * lr_share,
+        generator_lr=generator_lr,
+        discriminator_lr=discriminator_lr,
         expanded=tuple(str(count) for count in channels),
         epochs=epochs,
         pretrain_epochs=0,

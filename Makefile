@@ -11,10 +11,10 @@ help:            ## what there is
 demo: .venv/base ## stylize the example photo with the shipped style
 	$(BIN)/animegan image docs/images/example.jpg --style hokusai -o out/example_hokusai.jpg --overwrite
 
-test: .venv/dev  ## the fast tests, four to six minutes on two cores
+test: .venv/dev  ## the fast tests, about six minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not browser and not gpu"
 
-test-slow: .venv/dev ## the rest: published sizes, every system as a graph and in every format; six minutes
+test-slow: .venv/dev ## the rest: published sizes, every system as a graph and in every format; eight minutes
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow
 
 test-all: test test-slow ## both

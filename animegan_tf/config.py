@@ -103,7 +103,7 @@ class TrainConfig:
     )
     content_picture: str = option(
         "photo",
-        "held on to: the photo, or calm areas and contour lines, found before or after --palette_strength",
+        "held on to: the photo, or its calm areas and contours, found before or (recolored_) after its colours change",
         "losses",
         choices=("photo", "abstraction", "recolored_abstraction"),
     )

@@ -118,14 +118,15 @@ class Samples:
                 self.failure = self.failure or error
             raise
 
-    def match_palette(self, strength: float, seed: int) -> None:
+    def match_palette(self, strength: float, seed: int, first: bool = False) -> None:
         """Moves the colours of 'abstraction' to the style's from now on, see palette.match_palette.
 
-        Both sets are seen in the crops that training begins with.
+        Both sets are seen in the crops that training begins with. first: see `recolors_first`.
         """
+        self.recolors_first = first
         crops = range(_PALETTE_CROPS)
         photos = (self.photo.sample(index) for index in crops)
-        kept = photos if self.recolors_first else map(self.abstraction, photos)
+        kept = photos if first else map(self.abstraction, photos)
         styles = (self.style.stream.sample(index) for index in crops)
         source, target = (
             np.concatenate([crop[::_SPARSE, ::_SPARSE].reshape(-1, 3) for crop in part]) for part in (kept, styles)

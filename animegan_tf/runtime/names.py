@@ -25,4 +25,8 @@ def results_among(pictures: Sequence[Path], styles: Iterable[str]) -> set[Path]:
     Wherever they lie: a folder that is stylized again may hold the folder that the first results were written to.
     """
     stems, endings = {path.stem for path in pictures}, [f"_{style}" for style in styles]
-    return {path for path in pictures if any(path.stem.removesuffix(end) in stems - {path.stem} for end in endings)}
+
+    def is_result(stem: str) -> bool:
+        return any(stem.endswith(end) and stem.removesuffix(end) in stems for end in endings)
+
+    return {path for path in pictures if is_result(path.stem)}

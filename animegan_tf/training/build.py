@@ -74,8 +74,8 @@ def samples_of(config: TrainConfig, teacher: PhotoMap | None = None) -> Samples:
         photo_sampling=config.photo_sampling,
     )
     if "abstraction" in extras and config.palette_strength:
-        samples.recolors_first = config.content_picture == "recolored_abstraction"
-        samples.match_palette(config.palette_strength, config.seed)
+        recolored = config.content_picture == "recolored_abstraction"
+        samples.match_palette(config.palette_strength, config.seed, first=recolored)
     return samples
 
 

@@ -70,7 +70,7 @@ def opened_run(config: TrainConfig) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(run_dir: Path) -> Iterator[None]:
-    """Context in which no other process trains in the folder; on Windows it only looks like one."""
+    """Context in which no other process trains in the folder; without effect on Windows."""
     if os.name != "posix":
         yield
         return
@@ -79,11 +79,12 @@ def _locked(run_dir: Path) -> Iterator[None]:
     # The folder itself, so that no file is left behind.
     handle = os.open(run_dir, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # file systems without locks
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(f"Another process trains in --run_dir={run_dir}.") from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"Another process trains in --run_dir={run_dir}.") from None
+        except OSError:  # a file system without locks
+            pass
         yield
     finally:
         os.close(handle)
@@ -112,10 +113,12 @@ def next_run_dir(root: Path, recipe: str) -> Path:
 
 
 def _claimed_run_dir(root: Path, recipe: str) -> Path:
+    """Returns the next free folder of a run, which is made."""
+    _make(root)  # by itself: what stands in its place would else be taken for a run that another process has made
     while True:
         run_dir = next_run_dir(root, recipe)
         try:
-            run_dir.mkdir(parents=True)
+            run_dir.mkdir()
             return run_dir
         except FileExistsError:  # by another process, since
             continue

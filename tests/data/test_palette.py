@@ -62,7 +62,7 @@ def test_a_sample_is_in_the_colours_of_the_style(picture_dirs):
     styles = np.stack([colored.style.stream.sample(index) for index in range(40)])
     np.testing.assert_array_equal(before[3], abstract(plain.sample(3)[0]))
     np.testing.assert_array_equal(found[3], colored.palette(before[3]))
-    colored.recolors_first = True
+    colored.match_palette(1.0, seed=1, first=True)
     photo = plain.sample(3)[0]
     recolored = colored.palette(photo)
     np.testing.assert_array_equal(colored.sample(3)[-1], abstract(photo, recolored=recolored))

@@ -201,6 +201,10 @@ def test_the_plan(holiday, tmp_path):
     assert [str(job.target.relative_to(out)) for job in jobs] == [
         *("a_ink.jpg", "broken_ink.jpg", "grey_ink.png", "sea/alpha_ink.png", "turned_ink.jpg")
     ]
+    (holiday / "out").mkdir()
+    for result in ("a_ink.jpg", "turned_hokusai.jpg"):  # of earlier runs
+        (holiday / "out" / result).write_bytes(b"")
+    assert plan([str(holiday)], out, "ink") == jobs
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(UsageError, match=r"/a\.jpg would be written to .*a_ink\.jpg, as .*holiday/a\.jpg is\."):
         plan([str(holiday), str(tmp_path / "a.jpg")], out, "ink")

@@ -216,6 +216,13 @@ def test_two_processes_do_not_share_a_run(tiny_config, monkeypatch, tmp_path):
         assert (first, second) == (Path("runs/00000-smoke"), Path("runs/00001-smoke"))
 
 
+def test_a_place_for_runs_that_cannot_be_made_is_one_sentence(tiny_config, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match="^--run_dir=runs cannot be made: File exists.$"):
+        train(replace(tiny_config, run_dir=""))
+
+
 def test_a_run_without_a_checkpoint_says_what_to_do(tiny_config):
     run_dir = Path(tiny_config.run_dir)
     run_dir.mkdir()

@@ -144,8 +144,11 @@ def _strip(read_rows: Callable, grid: Grid, rows: Span, stylize: Callable) -> np
         styled = stylize(np.ascontiguousarray(window))
         used = styled[rows.first - rows.start : rows.last - rows.start, columns.first - columns.start :]
         used = used[:, : columns.last - columns.first]
-        weighted = used if columns.weights is None else used * columns.weights[:, None]
-        strip[:, columns.first - left : columns.last - left] += weighted
+        place = strip[:, columns.first - left : columns.last - left]
+        if columns.weights is None:
+            place[:] = used
+        else:
+            place += used * columns.weights[:, None]
     return strip
 
 

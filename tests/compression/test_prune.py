@@ -38,8 +38,8 @@ from animegan_tf.training.run import train
 from animegan_tf.training.run_folder import write_recipe
 
 TOOL = Path(__file__).parents[2] / "tools" / "prune.py"
-# Of `fast` at width 8: a block of 16 channels, two of 32, one of 16, twice as many inside.
-AROUND = (16, 32, 32, 16)
+# Of `fast` at width 8: a block of 24 channels, two of 48, one of 24, twice as many inside.
+AROUND = (24, 48, 48, 24)
 
 
 def _randomise(network, rng) -> None:
@@ -112,7 +112,7 @@ def test_responses_by_hand(make_generator, photos):
         x = images.to_float(images.pad_to_multiple(photo, 8))[None]
         quarter = chain(keras.ops.space_to_depth(x, 2), [*generator.stem, *generator.to_quarter])
         block = generator.blocks[0]
-        inside.append(np.asarray(chain(quarter, [*block.expand, *block.depthwise])).reshape(-1, 32))
+        inside.append(np.asarray(chain(quarter, [*block.expand, *block.depthwise])).reshape(-1, 48))
     found = measure_responses(generator, photos)
     np.testing.assert_allclose(found[0].mean, np.concatenate(inside).mean(0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found[0].deviation, np.concatenate(inside).std(0), rtol=1e-3, atol=1e-5)
@@ -173,7 +173,7 @@ def test_a_ratio_is_reached_with_whole_groups(make_generator, photos):
     for ratio, multiple in itertools.product((0.1, 0.4), (1, 8)):
         counts = [len(keep) for keep in choose(generator, responses, ratio=ratio, multiple=multiple)]
         gone = (np.multiply(AROUND, 2) - counts) * (2 * np.array(AROUND) + 13)
-        assert ratio <= gone.sum() / before < ratio + multiple * (2 * 32 + 13) / before
+        assert ratio <= gone.sum() / before < ratio + multiple * (2 * 48 + 13) / before
         assert all(count % multiple == 0 and count for count in counts)
     slim = build_generator("fast", 8, expanded=counts)
     assert before - parameters_of(slim) == gone.sum()
@@ -194,7 +194,7 @@ def test_nothing_or_too_much(make_generator, photos):
     with pytest.raises(ConfigError, match="--threshold=1e-06 is below all channels: the weakest 8 of a block reach 0"):
         choose(generator, responses, threshold=1e-6)
     with pytest.raises(ConfigError, match="is below all channels: none may go"):
-        choose(generator, responses, threshold=0.5, multiple=64)
+        choose(generator, responses, threshold=0.5, multiple=128)
     kept = choose(generator, responses, threshold=1.0)  # every channel but one per block is weaker than the whole
     assert [len(keep) for keep in kept] == [8] * 4
 

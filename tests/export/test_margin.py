@@ -45,14 +45,21 @@ class Taps(Generator):
         ({3: 0.1, -3: 0.1}, 4),  # on white a pixel at the border lacks 0.1, unless its neighbours are 4 px of margin
         ({4: 0.1}, 4),
         ({5: 0.1}, 8),
-        ({3: 0.1, 10: 0.003}, 4),  # 0.003 is less than half a level, 1 / 255 = 0.0039
-        ({3: 0.1, -10: 0.005}, 12),
+        ({3: 0.1, 10: 0.023}, 4),  # on white 0.023 is less than three levels, 0.0235
+        ({3: 0.1, -10: 0.025}, 12),
     ],
 )
-def test_the_margin_is_as_wide_as_half_a_level_of_the_frame(taps, width):
+def test_the_margin_lets_no_border_shift_by_three_levels(taps, width):
     network = Taps(taps).with_taps()
     assert fit_margin(network, [WHITE, WHITE[:30, :33]]) == width
     assert network.margin == 8
+
+
+@pytest.mark.parametrize(("share", "width"), [(0.039, 0), (0.04, 4)])
+def test_changes_of_either_sign_are_a_frame_from_five_levels_on(share, width):
+    photo = WHITE.copy()
+    photo[::2] = 0  # rows of 1 and of -1: what a border lacks is nothing on average, and `share` everywhere
+    assert fit_margin(Taps({3: share}).with_taps(), [photo]) == width
 
 
 def test_statistics_of_the_whole_picture_keep_the_margin_of_their_kind(monkeypatch):

@@ -130,10 +130,11 @@ def test_the_kotlin_of_the_android_page_falls_back_to_the_cpu_and_keeps_to_one_t
 
 
 def test_every_engine_of_the_tensorrt_page_takes_the_picture_that_it_names():
-    from animegan_tf.models import GENERATORS
+    from animegan_tf.runtime.stylizer import read_style
 
     page = (ROOT / "docs/tensorrt.md").read_text(encoding="utf-8")
-    margin, multiple = GENERATORS["fast"].margin, GENERATORS["fast"].size_multiple
+    style = read_style("hokusai")
+    margin, multiple = style.margin, style.size_multiple
     height, width = (-(-(side + 2 * margin) // multiple) * multiple for side in (720, 1280))
     shapes = re.findall(r"--(min|opt|max)Shapes=image:1x(\d+)x(\d+)x3", page)
     assert f"margin of {margin}" in page and "1280x720" in page and len(shapes) == 6

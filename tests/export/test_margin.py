@@ -6,7 +6,7 @@ from drawn import draw_photo
 from keras import layers
 
 from animegan_tf.export import margin, parity, run
-from animegan_tf.export.margin import fit_margin
+from animegan_tf.export.margin import _has_frame, fit_margin
 from animegan_tf.manifest import read_manifest
 from animegan_tf.models import Generator
 
@@ -45,21 +45,30 @@ class Taps(Generator):
         ({3: 0.1, -3: 0.1}, 4),  # on white a pixel at the border lacks 0.1, unless its neighbours are 4 px of margin
         ({4: 0.1}, 4),
         ({5: 0.1}, 8),
-        ({3: 0.1, 10: 0.023}, 4),  # on white 0.023 is less than three levels, 0.0235
-        ({3: 0.1, -10: 0.025}, 12),
+        ({3: 0.1, 10: 0.0156}, 4),  # two levels are 0.0157
+        ({3: 0.1, -10: 0.0158}, 12),
     ],
 )
-def test_the_margin_lets_no_border_shift_by_three_levels(taps, width):
+def test_on_a_flat_picture_nothing_changes_by_two_levels(taps, width):
     network = Taps(taps).with_taps()
     assert fit_margin(network, [WHITE, WHITE[:30, :33]]) == width
     assert network.margin == 8
 
 
-@pytest.mark.parametrize(("share", "width"), [(0.039, 0), (0.04, 4)])
-def test_changes_of_either_sign_are_a_frame_from_five_levels_on(share, width):
-    photo = WHITE.copy()
-    photo[::2] = 0  # rows of 1 and of -1: what a border lacks is nothing on average, and `share` everywhere
-    assert fit_margin(Taps({3: share}).with_taps(), [photo]) == width
+@pytest.mark.parametrize(("levels", "seen"), [(3.9, False), (4.1, True)])
+@pytest.mark.parametrize("side", range(4))
+def test_in_photos_a_side_that_shifts_is_a_frame(levels, seen, side):
+    changes = [np.zeros((24, 32, 3), np.float32) for _ in range(3)]
+    for change in changes:
+        np.rot90(change, side)[2, :, 1] = levels / 127.5
+    assert _has_frame(changes) is seen
+
+
+@pytest.mark.parametrize(("levels", "seen"), [(4.9, False), (5.1, True)])
+def test_in_photos_changes_of_either_sign_are_a_frame(levels, seen):
+    change = np.zeros((24, 32, 3), np.float32)
+    change[:, 0] = np.where(np.arange(24) % 2, levels, -levels)[:, None] / 127.5
+    assert _has_frame([change]) is seen
 
 
 def test_statistics_of_the_whole_picture_keep_the_margin_of_their_kind(monkeypatch):

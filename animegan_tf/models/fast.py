@@ -37,7 +37,7 @@ class FastGenerator(ResidualGenerator):
     range; the result is cut off at -1 and 1, because the steps of a tanh's input are three levels wide in the midtones.
 
     Made for speed: runtimes compute a convolution's maps 16 at a time, so that at half the resolution, where half of
-    the time goes, no convolution has more of them.
+    the time goes, none makes more of them.
     """
 
     published_width = 16
@@ -125,7 +125,7 @@ def _bands(pixels):
 
 
 def _mean(x, side: int):
-    """Returns the means over windows of `side`, [B, H, W, C], columns, then rows: at 7 x 7 a seventh of the sums.
+    """Returns the means over windows of `side`, [B, H, W, C], columns, then rows: 14 terms in place of 49.
 
     As convolutions, because delegates pool no int8.
     """

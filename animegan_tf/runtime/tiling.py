@@ -137,13 +137,16 @@ def _strip(read_rows: Callable, grid: Grid, rows: Span, stylize: Callable) -> np
     wanted = grid.rows_at[rows.start : rows.stop]
     top = int(wanted.min())
     pixels = read_rows(top, int(wanted.max()) + 1)
-    strip = np.zeros((rows.last - rows.first, grid.size[1], 3), np.float32 if grid.blended else np.uint8)
+    size = rows.last - rows.first, grid.size[1], 3
+    strip = np.zeros(size, np.float32 if grid.blended else np.uint8)  # untouched, it takes no memory and no time
     left = grid.columns[0].first
     for columns in grid.columns:
         window = _take(_take(pixels, wanted - top, 0), grid.columns_at[columns.start : columns.stop], 1)
         styled = stylize(np.ascontiguousarray(window))
         used = styled[rows.first - rows.start : rows.last - rows.start, columns.first - columns.start :]
         used = used[:, : columns.last - columns.first]
+        if len(grid.columns) == 1 and not grid.blended:
+            return used  # a copy less, of a frame a hundredth of the time
         place = strip[:, columns.first - left : columns.last - left]
         if columns.weights is None:
             place[:] = used

@@ -22,8 +22,8 @@ def fit_margin(generator: Generator, photos: Sequence[np.ndarray]) -> int:
     A network that is trained on zero padding comes to terms with it, so that what it draws at a border is different,
     but not worse. A frame is what borders have in common: it is compared what a photo gives with a margin of the
     receptive radius, which no padding reaches across. At each distance from each of the four borders, over all photos,
-    the mean of a colour may change by 4 levels of 255, and pixels by 5 on average. Some 32 photos are looked at, because
-    of few it is the motif that differs. On pictures of one colour, where a frame is seen sooner, both may change by 2.
+    the mean of a colour may change by 4 levels of 255, and pixels by 5 on average. Some 32 photos are looked at, as of
+    few it is the motif that differs. On pictures of one colour, where a frame is seen sooner, both may change by 2.
 
     Args:
       generator: in float32, its weights trained. One without a margin, or with statistics of the whole picture, keeps

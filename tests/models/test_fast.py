@@ -78,9 +78,7 @@ def test_a_gate_lets_its_detail_through_and_no_other(rng, opened, kept):
     pixels = _blocks(photo)
     block = pixels.mean(2, keepdims=True)
     around = _window_means(block[:, :, 0], 7)[:, :, None]
-    np.testing.assert_allclose(
-        _blocks(np.asarray(generator(photo[None]))[0]), kept(pixels, block, around), atol=1e-5
-    )
+    np.testing.assert_allclose(_blocks(np.asarray(generator(photo[None]))[0]), kept(pixels, block, around), atol=1e-5)
 
 
 def test_ink_lies_on_the_dark_side_of_edges_at_the_resolution_of_the_photo(rng):

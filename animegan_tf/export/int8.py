@@ -189,8 +189,7 @@ def _saturates(model: Any, convolution: Any, minimum: Any, relu: Any) -> bool:
     scale, zero = (values[0] for values in (bound.quantization.scale, bound.quantization.zeroPoint))
     largest = (float(_constant(model, bound, np.int8)) - zero) * scale
     written = graph.tensors[relu.outputs[0]].quantization
-    # Where the range that was measured ends below the bound, int8 ends there too.
-    return (127 - written.zeroPoint[0]) * written.scale[0] - largest <= written.scale[0]
+    return abs((127 - written.zeroPoint[0]) * written.scale[0] - largest) <= written.scale[0]
 
 
 def _round_last_kernel(model: Any, reference: bytes, photos: Sequence[np.ndarray]) -> None:

@@ -2,7 +2,7 @@
 
 Ranges of all tensors are measured on photos; TensorFlow's quantizer makes int8 of them, kernels with a scale per
 channel, activations with one per tensor; the ends become uint8; the last kernel is rounded again, so that calm areas
-stay calm (see rounding.py); and the result is centred.
+stay calm (see rounding.py); the result is centred; and the ends are written for XNNPACK (see int8_ends.py).
 
 Why the ranges are measured here: TensorFlow's own calibration reads a tensor after the next operation may have written
 over it, and then takes the range of a sum for that of its terms. Where a photo and a feature map are concatenated,
@@ -26,11 +26,12 @@ from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.util import modify_model_io_type
-from tensorflow.lite.tools import flatbuffer_utils
 
 from animegan_tf import images
 from animegan_tf.errors import ExportError
+from animegan_tf.export.int8_ends import delegate_ends
 from animegan_tf.export.rounding import round_kernel, second_moment
+from animegan_tf.export.tflite_graph import code, constant, is_constant, makers, packed, parse, set_constant
 from animegan_tf.native import silent_stderr
 
 # Of a file and of one picture [1, H, W, 3], in the type that the file takes.
@@ -55,18 +56,19 @@ def quantize(model: bytes, photos: Sequence[np.ndarray]) -> bytes:
     """
     if not photos:
         raise ExportError("An int8 file needs photos to measure the ranges of its tensors on.")
-    parsed = _parse(model)
+    parsed = parse(model)
     _write_ranges(parsed, measure_ranges(model, photos))
     with silent_stderr():
-        quantized = mlir_quantize(_packed(parsed))
-    parsed = _parse(bytes(modify_model_io_type(quantized, tf.uint8, tf.uint8)))
+        quantized = mlir_quantize(packed(parsed))
+    parsed = parse(bytes(modify_model_io_type(quantized, tf.uint8, tf.uint8)))
     _check_no_floats(parsed)
     _take_pixels(parsed)
     _cut_by_saturation(parsed)
     _round_last_kernel(parsed, model, photos[::_MEANS_STRIDE])
     for _ in range(_CENTRING_ROUNDS):
         _centre(parsed, model, photos[::_MEANS_STRIDE])
-    return _packed(parsed)
+    delegate_ends(parsed)
+    return packed(parsed)
 
 
 def measure_ranges(model: bytes, photos: Sequence[np.ndarray]) -> dict[int, tuple[float, float]]:
@@ -75,7 +77,7 @@ def measure_ranges(model: bytes, photos: Sequence[np.ndarray]) -> dict[int, tupl
     The image itself has [-1, 1]. Of the extremes in each photo the one that 95 % of the photos keep to is taken: a
     single odd value in one of many photos would coarsen the steps of all.
     """
-    found: dict[int, list[tuple[float, float]]] = {index: [] for index in _computed_tensors(_parse(model))}
+    found: dict[int, list[tuple[float, float]]] = {index: [] for index in _computed_tensors(parse(model))}
     interpreter = _interpreter(model, keep_all=True)
     run = _runner(interpreter)
     for photo in photos:
@@ -98,22 +100,17 @@ def _computed_tensors(model: Any) -> list[int]:
     return [
         index
         for index, tensor in enumerate(tensors)
-        if tensor.type == schema.TensorType.FLOAT32 and not _is_constant(model, tensor)
+        if tensor.type == schema.TensorType.FLOAT32 and not is_constant(model, tensor)
     ]
-
-
-def _is_constant(model: Any, tensor: Any) -> bool:
-    data = model.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0
 
 
 def _write_ranges(model: Any, ranges: dict[int, tuple[float, float]]) -> None:
     graph = model.subgraphs[0]
     for operator in graph.operators:
-        if _code(model, operator) == schema.BuiltinOperator.TANH:
+        if code(model, operator) == schema.BuiltinOperator.TANH:
             low, high = ranges[operator.inputs[0]]
             ranges[operator.inputs[0]] = max(low, -_TANH_BOUND), min(high, _TANH_BOUND)
-        if _code(model, operator) == schema.BuiltinOperator.REDUCE_MAX:
+        if code(model, operator) == schema.BuiltinOperator.REDUCE_MAX:
             _widen_maximum(model, operator, ranges)
     for index, (low, high) in ranges.items():
         quantization = schema.QuantizationParametersT()
@@ -129,16 +126,16 @@ def _widen_maximum(model: Any, maximum: Any, ranges: dict[int, tuple[float, floa
     """
     low, high = ranges[maximum.outputs[0]] = ranges[maximum.inputs[0]]
     for operator in model.subgraphs[0].operators:
-        if _code(model, operator) == schema.BuiltinOperator.CONCATENATION and maximum.outputs[0] in operator.inputs:
+        if code(model, operator) == schema.BuiltinOperator.CONCATENATION and maximum.outputs[0] in operator.inputs:
             joined = ranges[operator.outputs[0]]
             ranges[operator.outputs[0]] = min(low, joined[0]), max(high, joined[1])
 
 
 def _check_no_floats(model: Any) -> None:
     graph = model.subgraphs[0]
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
     left = {
-        names[_code(model, operator)]
+        names[code(model, operator)]
         for operator in graph.operators
         for index in (*operator.inputs, *operator.outputs)
         if index >= 0 and graph.tensors[index].type == schema.TensorType.FLOAT32
@@ -164,8 +161,8 @@ def _cut_by_saturation(model: Any) -> None:
     other: 3.6 of 12.8 ms at 512x512, for a bound at which int8 ends by itself.
     """
     graph = model.subgraphs[0]
-    made_by = {index: operator for operator in graph.operators for index in operator.outputs}
-    for relu in [operator for operator in graph.operators if _code(model, operator) == schema.BuiltinOperator.RELU]:
+    made_by = makers(model)
+    for relu in [operator for operator in graph.operators if code(model, operator) == schema.BuiltinOperator.RELU]:
         minimum = made_by.get(relu.inputs[0])
         convolution = made_by.get(minimum.inputs[0]) if minimum is not None else None
         if convolution is None or not _saturates(model, convolution, minimum, relu):
@@ -178,27 +175,27 @@ def _cut_by_saturation(model: Any) -> None:
 def _saturates(model: Any, convolution: Any, minimum: Any, relu: Any) -> bool:
     """Whether convolution -> minimum -> relu is that convolution alone, cut off at the end of the range of int8."""
     graph, builtin = model.subgraphs[0], schema.BuiltinOperator
-    if (_code(model, convolution), _code(model, minimum)) != (builtin.CONV_2D, builtin.MINIMUM):
+    if (code(model, convolution), code(model, minimum)) != (builtin.CONV_2D, builtin.MINIMUM):
         return False
     readers = [index for operator in graph.operators for index in operator.inputs]
     if any(readers.count(operator.outputs[0]) > 1 for operator in (convolution, minimum)):
         return False
     bound = graph.tensors[minimum.inputs[1]]
-    if not _is_constant(model, bound) or bound.shape.size:
+    if not is_constant(model, bound) or bound.shape.size:
         return False
     scale, zero = (values[0] for values in (bound.quantization.scale, bound.quantization.zeroPoint))
-    largest = (float(_constant(model, bound, np.int8)) - zero) * scale
+    largest = (float(constant(model, bound, np.int8)) - zero) * scale
     written = graph.tensors[relu.outputs[0]].quantization
     return abs((127 - written.zeroPoint[0]) * written.scale[0] - largest) <= written.scale[0]
 
 
 def _round_last_kernel(model: Any, reference: bytes, photos: Sequence[np.ndarray]) -> None:
     """Rounds the kernel of the last convolution of `model` again, from that of the float32 file `reference`."""
-    exact = _parse(reference)
+    exact = parse(reference)
     (convolution, _), (source, _) = _last_convolution(model), _last_convolution(exact)
     tensor = model.subgraphs[0].tensors[convolution.inputs[1]]
     kernel = exact.subgraphs[0].tensors[source.inputs[1]]
-    weights = _constant(exact, kernel, np.float32)
+    weights = constant(exact, kernel, np.float32)
     steps = weights.reshape(len(weights), -1) / np.asarray(tensor.quantization.scale)[:, None]
     interpreter = _interpreter(reference, keep_all=True)
     run = _runner(interpreter)
@@ -208,7 +205,7 @@ def _round_last_kernel(model: Any, reference: bytes, photos: Sequence[np.ndarray
             run(images.to_float(photo)[None])
             yield interpreter.get_tensor(source.inputs[0])
 
-    _set_constant(model, tensor, round_kernel(steps, second_moment(maps(), *weights.shape[1:3])))
+    set_constant(model, tensor, round_kernel(steps, second_moment(maps(), *weights.shape[1:3])))
 
 
 def _centre(model: Any, reference: bytes, photos: Sequence[np.ndarray]) -> None:
@@ -216,23 +213,23 @@ def _centre(model: Any, reference: bytes, photos: Sequence[np.ndarray]) -> None:
     convolution, through_tanh = _last_convolution(model)
     bias = model.subgraphs[0].tensors[convolution.inputs[2]]
     scale = np.asarray(bias.quantization.scale)
-    found, expected = (_runner(_interpreter(data)) for data in (_packed(model), reference))
+    found, expected = (_runner(_interpreter(data)) for data in (packed(model), reference))
     missing, slopes = [], []
     for photo in photos:
         wanted = expected(images.to_float(photo)[None])
         missing.append(_block_means(wanted - images.to_float(found(photo[None])), len(scale)))
         slopes.append(_block_means(1 - np.square(wanted), len(scale)) if through_tanh else np.ones(len(scale)))
     step = np.mean(missing, 0) / np.maximum(np.mean(slopes, 0), 0.1)
-    _set_constant(model, bias, _constant(model, bias, np.int32) + np.rint(step / scale).astype(np.int32))
+    set_constant(model, bias, constant(model, bias, np.int32) + np.rint(step / scale).astype(np.int32))
 
 
 def _last_convolution(model: Any) -> tuple[Any, bool]:
     """Returns the operator that the output is made of, and whether tanh comes after it."""
     graph = model.subgraphs[0]
-    made_by = {index: operator for operator in graph.operators for index in operator.outputs}
+    made_by = makers(model)
     operator, through_tanh = made_by.get(graph.outputs[0]), False
-    while operator is not None and _code(model, operator) != schema.BuiltinOperator.CONV_2D:
-        through_tanh |= _code(model, operator) == schema.BuiltinOperator.TANH
+    while operator is not None and code(model, operator) != schema.BuiltinOperator.CONV_2D:
+        through_tanh |= code(model, operator) == schema.BuiltinOperator.TANH
         operator = made_by.get(operator.inputs[0])
     if operator is None:
         raise ExportError("An int8 file is for a network that ends in a convolution; this one does not.")
@@ -249,15 +246,6 @@ def _block_means(image: np.ndarray, channels: int) -> np.ndarray:
     if 3 * block * block != channels:
         raise ExportError(f"An int8 file is for a network whose last convolution gives RGB; this one gives {channels}.")
     return np.concatenate([image[0, y::block, x::block].mean((0, 1)) for y in range(block) for x in range(block)])
-
-
-def _constant(model: Any, tensor: Any, kind: type) -> np.ndarray:
-    return np.frombuffer(bytes(model.buffers[tensor.buffer].data), kind).reshape(tensor.shape)
-
-
-def _set_constant(model: Any, tensor: Any, values: np.ndarray) -> None:
-    tensor.buffer = len(model.buffers)  # of its own: equal constants share one
-    model.buffers.append(schema.BufferT(data=np.frombuffer(values.tobytes(), np.uint8)))
 
 
 def _interpreter(model: bytes, keep_all: bool = False) -> Interpreter:
@@ -278,16 +266,3 @@ def _runner(interpreter: Interpreter) -> Run:
         return interpreter.get_tensor(target)
 
     return run
-
-
-def _code(model: Any, operator: Any) -> int:
-    code = model.operatorCodes[operator.opcodeIndex]
-    return max(code.builtinCode, code.deprecatedBuiltinCode)
-
-
-def _parse(model: bytes) -> Any:
-    return flatbuffer_utils.read_model_from_bytearray(bytearray(model))
-
-
-def _packed(model: Any) -> bytes:
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

@@ -24,8 +24,8 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
-from tensorflow.lite.tools import flatbuffer_utils
 
+from animegan_tf.export.tflite_graph import packed, parse
 from animegan_tf.manifest import Manifest
 
 NAME, IDENTIFIER = "TFLITE_METADATA", b"M001"
@@ -51,11 +51,11 @@ def with_metadata(model: bytes, manifest: Manifest) -> bytes:
       model: of `convert_tflite`, without metadata.
       manifest: of the style; its `files` are left out.
     """
-    parsed = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    parsed = parse(model)
     data = np.frombuffer(_packed(_model_table(parsed, manifest)), np.uint8)
     parsed.metadata = [*(parsed.metadata or []), schema.MetadataT(name=NAME, buffer=len(parsed.buffers))]
     parsed.buffers.append(schema.BufferT(data=data))
-    return _with_files(bytes(flatbuffer_utils.convert_object_to_bytearray(parsed)), manifest)
+    return _with_files(packed(parsed), manifest)
 
 
 def _model_table(model: Any, manifest: Manifest) -> Table:

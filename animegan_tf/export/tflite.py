@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.lite.tools import flatbuffer_utils
 
 from animegan_tf.export.graph import Function, check_inputs_kept, frozen_function
 from animegan_tf.export.int8 import quantize
+from animegan_tf.export.tflite_graph import packed, parse
 
 
 def convert_tflite(function: Function, precision: str = "float32", photos: Sequence[np.ndarray] = ()) -> bytes:
@@ -44,11 +44,11 @@ def convert_tflite(function: Function, precision: str = "float32", photos: Seque
 def _with_names(function: Function, data: bytes) -> bytes:
     # The converter calls the tensors serving_default_image:0 and PartitionedCall:0, the output output_0, and the
     # signature serving_default, whatever it does.
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(data))
+    model = parse(data)
     signature, tensors = model.signatureDefs[0], model.subgraphs[0].tensors
     signature.signatureKey = function.__name__.encode()
     (signature.outputs[0].name,) = (name.encode() for name in function.get_concrete_function().structured_outputs)
     for item in (*signature.inputs, *signature.outputs):
         tensors[item.tensorIndex].name = item.name
     check_inputs_kept(function, [item.name.decode() for item in signature.inputs], "TFLite")
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return packed(model)

@@ -193,10 +193,12 @@ def test_pixels_go_in_and_out_at_any_size(toy_model):
 def test_every_operation_is_int8_and_batch_norm_is_gone(toy_model):
     interpreter, operators = interpret(toy_model[1])
     assert [name for name in operators if name != "DELEGATE"] == [
-        "QUANTIZE", "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "TANH", "DEPTH_TO_SPACE", "QUANTIZE",
+        "DEQUANTIZE", "QUANTIZE", "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "TANH", "DEPTH_TO_SPACE", "DEQUANTIZE",
+        "QUANTIZE",
     ]  # fmt: skip
-    kinds = {details["dtype"] for details in interpreter.get_tensor_details()}
-    assert kinds == {np.uint8, np.int8, np.int32}
+    kinds = [details["dtype"] for details in interpreter.get_tensor_details()]
+    assert set(kinds) == {np.uint8, np.int8, np.int32, np.float32}
+    assert kinds.count(np.float32) == 2  # between uint8 and int8, at both ends
 
 
 def test_kernels_have_a_scale_per_channel(toy_model):
@@ -212,7 +214,8 @@ def test_kernels_have_a_scale_per_channel(toy_model):
 def test_the_fast_generator_has_no_change_of_scale_but_at_its_ends(new_generator):
     _, operators = interpret(convert(new_generator("fast", 4), PHOTOS[:4]))
     assert operators.count("QUANTIZE") <= 3  # both ends, and the photo where it joins the last convolution
-    assert not {"DEQUANTIZE", "RSQRT", "SQUARED_DIFFERENCE", "MINIMUM", "RELU"} & set(operators)
+    assert operators.count("DEQUANTIZE") == 2
+    assert not {"SPACE_TO_DEPTH", "RSQRT", "SQUARED_DIFFERENCE", "MINIMUM", "RELU"} & set(operators)
 
 
 @pytest.mark.parametrize(("bound", "kept"), [(1.0, False), (0.5, True)])

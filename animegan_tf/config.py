@@ -9,12 +9,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from animegan_tf.errors import ConfigError, UnknownNameError
-from animegan_tf.options import check_bounds, given_flag, numbers, option, parse_flags, whole_numbers
+from animegan_tf.errors import ConfigError
+from animegan_tf.options import check_bounds, numbers, option, whole_numbers
 
 RECIPE_GROUPS = ("data", "models", "losses", "optimisation", "schedule")
 
@@ -48,6 +46,9 @@ class TrainConfig:
     )
     abstraction_passes: int = option(2, "passes of the filter that smooths its texture away", "data", low=1, high=20)
     abstraction_levels: int = option(0, "levels that its lightness is drawn to; 0 leaves it", "data", low=0, high=100)
+    abstraction_strokes: float = option(
+        0.0, "contrast of its brush strokes, made of the photo's texture, in levels of 100", "data", low=0, high=50
+    )
     palette_strength: float = option(
         0.0, "share of the way from its colours to the style's in the abstraction of a photo", "data", low=0, high=1
     )
@@ -143,6 +144,9 @@ class TrainConfig:
     output_weight: float = option(0.0, "distillation: weight of the L1 to the teacher's picture", "losses", low=0)
     feature_weight: float = option(
         0.0, "distillation: weight of the VGG19 content features of the teacher's picture", "losses", low=0
+    )
+    border_weight: float = option(
+        0.0, "weight of drawing at a border what would be there if the picture went on", "losses", low=0
     )
     region_weight: float = option(0.0, "double tail: weight of its own superpixels", "losses", low=0)
     photo_region_weight: float = option(0.0, "double tail: weight of the photo's superpixels", "losses", low=0)
@@ -294,6 +298,8 @@ class TrainConfig:
             raise ConfigError("--main_adversarial_weight and --main_discriminator_weight: set both or neither.")
         if self.main_adversarial_weight and not self.adversarial:
             raise ConfigError("--main_adversarial_weight needs --adversarial_weight above 0.")
+        if self.border_weight and self.batch_size < 2:
+            raise ConfigError("--border_weight needs --batch_size of 2 or more.")
         if self.gradient_penalty != "none" and not (
             self.discriminator_anime_weight and self.discriminator_stylized_weight
         ):
@@ -365,11 +371,6 @@ _TERMS = (
 _DOUBLE_TAIL_TERMS = ("region", "photo_region", "revision", "revision_feature", "main_adversarial")
 
 
-def read_flagfile(path: Path) -> TrainConfig:
-    """Returns the TrainConfig of one recipe file. Raises ConfigError as `parse_flags`."""
-    return parse_flags(TrainConfig, [f"--flagfile={path}"])
-
-
 def recipe_differences(first: TrainConfig, second: TrainConfig) -> list[str]:
     """Returns the names of the recipe's fields in which two configs differ; paths, machine and schedule do not count.
 
@@ -377,24 +378,3 @@ def recipe_differences(first: TrainConfig, second: TrainConfig) -> list[str]:
     """
     names = [f.name for f in dataclasses.fields(first) if f.metadata["group"] in RECIPE_GROUPS[:-1]]
     return [name for name in names if getattr(first, name) != getattr(second, name)]
-
-
-def list_recipes() -> dict[str, Path]:
-    """Returns the shipped recipes, name -> path of the flagfile."""
-    folder = Path(str(resources.files("animegan_tf.recipes")))
-    return {path.stem: path for path in sorted(folder.glob("*.flags"))}
-
-
-def with_recipe(argv: list[str]) -> list[str]:
-    """Returns `argv` with the shipped flagfile put first when --recipe=NAME is given and --flagfile is not.
-
-    Raises:
-      UnknownNameError: no such recipe.
-    """
-    name = given_flag(argv, "recipe")
-    if name is None or given_flag(argv, "flagfile") is not None:
-        return argv
-    recipes = list_recipes()
-    if name not in recipes:
-        raise UnknownNameError("recipe", name, recipes)
-    return [f"--flagfile={recipes[name]}", *argv]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from animegan_tf.apps.cli import cli
-from animegan_tf.config import TrainConfig, list_recipes, with_recipe
+from animegan_tf.config import TrainConfig
 from animegan_tf.export.run import ExportOptions
 from animegan_tf.options import parse_flags
+from animegan_tf.recipe_files import list_recipes, with_recipe
 from animegan_tf.studio.options import NewStyleOptions, with_changes
 
 ROOT = Path(__file__).resolve().parent.parent

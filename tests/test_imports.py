@@ -9,29 +9,30 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "animegan_tf"
-LEAVES = {"errors", "options", "config", "images", "manifest", "native"}
+LEAVES = {"errors", "options", "config", "recipe_files", "images", "manifest", "native"}
 ALLOWED = {
     "errors": set(),
     "options": {"errors"},
     "config": {"errors", "options"},
+    "recipe_files": {"config", "errors", "options"},
     "images": {"errors"},
     "manifest": {"errors"},
     "native": {"errors"},
     "data": {"images", "errors"},
     "models": {"errors"},
     "losses": set(),
-    "training": {"config", "options", "data", "models", "losses", "images", "errors", "native"},
+    "training": {"config", "recipe_files", "options", "data", "models", "losses", "images", "errors", "native"},
     "compression": {"training", "models", "config", "options", "images", "errors", "native"},
     "evaluation": {"runtime", "models", "data", "images", "manifest", "options", "errors", "native"},
-    "export": {"models", "images", "config", "options", "manifest", "errors", "native"},
+    "export": {"models", "images", "config", "recipe_files", "options", "manifest", "errors", "native"},
     "runtime": {"images", "manifest", "errors", "native"},
     "studio": {
         *("training", "export", "evaluation", "runtime", "data"),
-        *("config", "options", "images", "manifest", "errors", "native"),
+        *("config", "recipe_files", "options", "images", "manifest", "errors", "native"),
     },
     "benchmark": {
         *("training", "export", "evaluation", "runtime", "data", "models"),
-        *("config", "options", "images", "manifest", "errors", "native"),
+        *("config", "recipe_files", "options", "images", "manifest", "errors", "native"),
     },
     "apps": {"runtime", "images", "errors"},
 }

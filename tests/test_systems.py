@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from animegan_tf.apps.cli import cli
-from animegan_tf.config import TrainConfig, list_recipes, read_flagfile
+from animegan_tf.config import TrainConfig
 from animegan_tf.export.run import ExportOptions, export_run
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 from animegan_tf.training.run import train
 
 RECIPES = list_recipes()

@@ -15,10 +15,10 @@ import numpy as np
 
 from animegan_tf import images
 from animegan_tf.compression.distill import DistillConfig, distill
-from animegan_tf.config import with_recipe
 from animegan_tf.errors import ConfigError
 from animegan_tf.native import load_tensorflow
 from animegan_tf.options import run_program
+from animegan_tf.recipe_files import with_recipe
 from animegan_tf.runtime.looks import parse_label
 from animegan_tf.runtime.stylizer import Stylizer, list_styles
 from animegan_tf.training.run_folder import RECIPE_NAME, with_run_recipe

@@ -13,11 +13,12 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from animegan_tf.apps.cli import cli
-from animegan_tf.config import TrainConfig, list_recipes, read_flagfile
+from animegan_tf.config import TrainConfig
 from animegan_tf.export.run import PURPOSE as EXPORT_PURPOSE
 from animegan_tf.export.run import ExportOptions
 from animegan_tf.models import build_generator
 from animegan_tf.options import help_text
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 from animegan_tf.studio.options import PURPOSE as STYLE_PURPOSE
 from animegan_tf.studio.options import NewStyleOptions
 from animegan_tf.training.run import PURPOSE as TRAIN_PURPOSE

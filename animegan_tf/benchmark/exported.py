@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from animegan_tf.benchmark.contestants import GRAPH, Contestant, style_contestants
 from animegan_tf.benchmark.options import NONE, BenchmarkOptions
-from animegan_tf.config import TrainConfig, list_recipes, read_flagfile
+from animegan_tf.config import TrainConfig
 from animegan_tf.export.style_folder import FORMATS, describe, write_style_folder
 from animegan_tf.manifest import MANIFEST_NAME
 from animegan_tf.native import load_tensorflow
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 
 if TYPE_CHECKING:
     from animegan_tf.models import Generator

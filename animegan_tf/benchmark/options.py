@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from animegan_tf.config import list_recipes
 from animegan_tf.errors import ConfigError, UnknownNameError
 from animegan_tf.options import check_bounds, option
+from animegan_tf.recipe_files import list_recipes
 
 PURPOSE = (
     "Measures styles, networks and published models in every runtime, memory, start-up, the input pipeline and a "

@@ -14,7 +14,8 @@ from animegan_tf.benchmark.options import BenchmarkOptions
 from animegan_tf.benchmark.pictures import HEIGHT, WIDTH, made_folder
 from animegan_tf.benchmark.runtimes import Save
 from animegan_tf.benchmark.timing import summary
-from animegan_tf.config import TrainConfig, list_recipes, read_flagfile
+from animegan_tf.config import TrainConfig
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 
 DECODED, KEPT = "decoded for each sample", "decoded once, kept in memory"
 # Batches that were made ahead while nobody asked for them, a dozen where tf.data tunes itself: they are not timed.

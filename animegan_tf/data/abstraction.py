@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from animegan_tf.data.edges import load_cv2
+from animegan_tf.data.strokes import add_strokes
 
 _DIAMETER, _COLOR_SIGMA, _SPACE_SIGMA = 7, 30.0, 3.0
 _LINE_SIGMA, _WIDER, _SHARE = 0.9, 1.6, 0.98
@@ -13,7 +14,12 @@ _SHARPNESS = 4.0  # of the bounds between two levels of lightness, per level
 
 
 def abstract(
-    photo: np.ndarray, lines: float = 0.8, passes: int = 2, levels: int = 0, recolored: np.ndarray | None = None
+    photo: np.ndarray,
+    lines: float = 0.8,
+    passes: int = 2,
+    levels: int = 0,
+    strokes: float = 0.0,
+    recolored: np.ndarray | None = None,
 ) -> np.ndarray:
     """Returns the photo with its texture smoothed away and its contours drawn dark: the same shape.
 
@@ -27,6 +33,7 @@ def abstract(
       lines: share of its brightness that a pixel on a line loses, 0 to 1; 0 draws none.
       passes: bilateral passes; more make larger areas one.
       levels: of lightness; 0 leaves it.
+      strokes: contrast of the brush strokes that its texture becomes, see `add_strokes`; 0 paints none.
       recolored: the photo in other colours, the same shape, whose areas are then taken, and the contours of both: what
         is near in the dark of a photo may lie apart in a palette without black, and what lies apart in the light be
         near on its paper.
@@ -42,6 +49,8 @@ def abstract(
         drawn = np.maximum(drawn, _contours(calm, cv2))
     if levels:
         calm = _quantised(calm, levels, cv2)
+    if strokes:
+        calm = add_strokes(calm, photo if recolored is None else recolored, strokes)
     return np.clip(calm * (1.0 - lines * drawn)[..., None], 0, 255).astype(np.uint8)
 
 

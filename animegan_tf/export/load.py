@@ -6,9 +6,10 @@ from pathlib import Path
 
 import keras
 
-from animegan_tf.config import TrainConfig, read_flagfile
+from animegan_tf.config import TrainConfig
 from animegan_tf.errors import CheckpointError, ConfigError
 from animegan_tf.models import Generator, build_generator, load_weights
+from animegan_tf.recipe_files import read_flagfile
 
 
 def load_run(run_dir: Path, step: int = 0) -> tuple[TrainConfig, Generator, int]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from animegan_tf.config import RECIPE_GROUPS, TrainConfig, list_recipes
+from animegan_tf.config import RECIPE_GROUPS, TrainConfig
 from animegan_tf.errors import ConfigError, UnknownNameError
 from animegan_tf.options import check_bounds, option, parse_flags
+from animegan_tf.recipe_files import list_recipes
 from animegan_tf.training.run_folder import absolute
 
 RECIPE = "fast_style"

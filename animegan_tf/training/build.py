@@ -70,6 +70,7 @@ def samples_of(config: TrainConfig, teacher: PhotoMap | None = None) -> Samples:
             lines=config.abstraction_lines,
             passes=config.abstraction_passes,
             levels=config.abstraction_levels,
+            strokes=config.abstraction_strokes,
         ),
         photo_sampling=config.photo_sampling,
     )
@@ -87,6 +88,11 @@ def build_trainer(config: TrainConfig, samples: Samples, plan: Plan) -> Trainer:
     if config.double_tail_terms and not double_tail:
         names = "_weight and --".join(config.double_tail_terms)
         raise ConfigError(f"--{names}_weight are for a double-tail generator, and {config.generator} is none.")
+    if config.border_weight and generator.receptive_radius is None:
+        raise ConfigError(
+            f"--border_weight is for a generator that sees only what is near; {config.generator} has statistics of the "
+            "whole picture."
+        )
     averaged = build_generator(config.generator, config.generator_width, **settings) if config.ema_decay else None
     features = build_vgg19(feature_names(config), config.vgg19_weights, config.feature_scale)
     grams = _style_grams(config, samples, features)

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from animegan_tf import images
-from animegan_tf.config import TrainConfig, with_recipe
+from animegan_tf.config import TrainConfig
 from animegan_tf.errors import ConfigError, DataError, ImageError, TrainingError
 from animegan_tf.native import chosen_backend
 from animegan_tf.options import run_program
+from animegan_tf.recipe_files import with_recipe
 from animegan_tf.training.backend import describe_device, load_backend, seed_backend
 from animegan_tf.training.run_folder import (
     as_started,

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from animegan_tf import images
-from animegan_tf.config import TrainConfig, read_flagfile, recipe_differences
+from animegan_tf.config import TrainConfig, recipe_differences
 from animegan_tf.errors import ConfigError
 from animegan_tf.options import given_flag, parse_flags, to_flagfile
+from animegan_tf.recipe_files import read_flagfile
 
 RECIPE_NAME = "recipe.flags"
 _PATHS = (

@@ -13,7 +13,7 @@ from keras import ops
 from animegan_tf.losses import penalties
 from animegan_tf.models import Generator, Network
 from animegan_tf.models.bounds import leaking
-from animegan_tf.training import gradients
+from animegan_tf.training import border, gradients
 from animegan_tf.training.objective import Objective
 from animegan_tf.training.phases import Phase
 from animegan_tf.training.progressive import at_size
@@ -208,7 +208,15 @@ class Trainer(keras.Model):
         if self._uses_discriminator:
             seen = self.objective.judged_part(stylized)
             logits = self.discriminator(seen, **self._discriminator_inputs(batch), training=False)
-        return self.objective.generator_terms(batch, stylized, targets, logits)
+        return self.objective.generator_terms(batch, stylized, targets, logits) | self._border_term(batch, stylized)
+
+    def _border_term(self, batch, stylized):
+        if not self.config.border_weight:
+            return {}
+        pictures = border.cut_borders(batch["photo"], self._draws(3))
+        # Norms as in use: they are not to learn that every fourth picture is of one colour.
+        found = self._stylize({**batch, "photo": pictures}, training=False)
+        return {"border": self.config.border_weight * border.border_difference(found, stylized)}
 
     def _discriminator_inputs(self, batch, repeats: int = 1):
         inputs = {name: batch[name] for name in self.discriminator.inputs_shape}
@@ -259,11 +267,11 @@ class Trainer(keras.Model):
             functools.partial(gradients.gradient_at, score),
             real=ops.cast(real, "float32"),
             fake=ops.cast(fake, "float32"),
-            mix=self._mix(ops.shape(real)[0], number),
+            mix=self._draws(ops.shape(real)[0], number),
         )
         return {"penalty": config.penalty_weight * value}
 
-    def _mix(self, count, number: int):
+    def _draws(self, count, number: int = 0):
         """Returns uniform draws [count, 1, 1, 1] for the `number`-th chunk of this step.
 
         From a table made of the seed, by the update's number: the same under every backend, and in a resumed run.

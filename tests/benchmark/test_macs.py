@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from animegan_tf.benchmark.macs import StepMacs, count_generator, count_ops, count_step
-from animegan_tf.config import list_recipes, read_flagfile
 from animegan_tf.errors import ConfigError
 from animegan_tf.models import build_discriminator, build_generator
 from animegan_tf.models.vgg19 import build_vgg19
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 from animegan_tf.training.objective import Objective, feature_names
 from animegan_tf.training.trainer import Trainer
 

@@ -15,12 +15,12 @@ import pytest
 
 from animegan_tf import images
 from animegan_tf.compression.distill import DistillConfig, distill
-from animegan_tf.config import list_recipes, read_flagfile
 from animegan_tf.errors import ConfigError
 from animegan_tf.models import GENERATORS
 from animegan_tf.models.network import Generator
 from animegan_tf.models.vgg19 import build_vgg19
 from animegan_tf.options import parse_flags
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 from animegan_tf.runtime.stylizer import Stylizer
 from animegan_tf.training.build import samples_of
 from animegan_tf.training.objective import Objective, feature_names, stream_names

@@ -25,7 +25,7 @@ from animegan_tf.compression.prune import (
     parameters_of,
 )
 from animegan_tf.compression.pruned_run import PruneOptions, prune_run
-from animegan_tf.config import TrainConfig, list_recipes, read_flagfile
+from animegan_tf.config import TrainConfig
 from animegan_tf.errors import CheckpointError, ConfigError, DataError
 from animegan_tf.evaluation.cost import count_tflite
 from animegan_tf.export.run import ExportOptions, export_run
@@ -33,6 +33,7 @@ from animegan_tf.models import build_generator
 from animegan_tf.models.layers import chain
 from animegan_tf.models.mobile import InvertedResidual
 from animegan_tf.options import parse_flags
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 from animegan_tf.training.checkpoints import read_newest
 from animegan_tf.training.run import train
 from animegan_tf.training.run_folder import write_recipe

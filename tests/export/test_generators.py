@@ -6,13 +6,13 @@ from ai_edge_litert.interpreter import Interpreter
 from drawn import draw_photo
 
 from animegan_tf import images
-from animegan_tf.config import list_recipes, read_flagfile
 from animegan_tf.export import parity
 from animegan_tf.export.reference import encode_pixels, stylize_pixels
 from animegan_tf.export.run import ExportOptions, export_run
 from animegan_tf.export.style_folder import describe, write_style_folder
 from animegan_tf.manifest import read_manifest
 from animegan_tf.models import GENERATORS
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 from animegan_tf.runtime.stylizer import Stylizer
 
 # The converters' own deprecations are not ours.

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from animegan_tf.config import list_recipes
 from animegan_tf.evaluation.cost import count_macs
 from animegan_tf.images import MINIMUM_SIDE, pad_to_multiple, read_picture, to_float, to_uint8
 from animegan_tf.manifest import ModelFile, verify_file
+from animegan_tf.recipe_files import list_recipes
 from animegan_tf.runtime.backends import load_backend
 from animegan_tf.runtime.stylizer import Stylizer, list_styles, read_style
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from animegan_tf.config import list_recipes, read_flagfile
 from animegan_tf.errors import ConfigError, UnknownNameError
 from animegan_tf.options import parse_flags
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 from animegan_tf.studio.options import RECIPE, NewStyleOptions, changed_names, recipe_config, with_changes
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from toys import TOYS, toy_trainer
 
-from animegan_tf.config import TrainConfig, list_recipes, read_flagfile
+from animegan_tf.config import TrainConfig
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 from animegan_tf.training.trainer import Trainer
 
 

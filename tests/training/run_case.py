@@ -16,9 +16,10 @@ import keras
 import numpy as np
 from toys import TOYS, toy_trainer
 
-from animegan_tf.config import TrainConfig, read_flagfile
+from animegan_tf.config import TrainConfig
 from animegan_tf.models import build_discriminator, build_generator
 from animegan_tf.models.vgg19 import build_vgg19
+from animegan_tf.recipe_files import read_flagfile
 from animegan_tf.training.backend import seed_backend
 from animegan_tf.training.checkpoints import list_checkpoints, restore_newest, save_checkpoint
 from animegan_tf.training.double_tail import DoubleTailObjective, DoubleTailTrainer

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from animegan_tf.config import read_flagfile
 from animegan_tf.data.faces import landmark_path, write_landmarks
 from animegan_tf.errors import ConfigError, DataError
 from animegan_tf.images import to_float
 from animegan_tf.models import build_generator
+from animegan_tf.recipe_files import read_flagfile
 from animegan_tf.training.build import _style_grams, samples_of, shown_conditions
 from animegan_tf.training.run import train
 

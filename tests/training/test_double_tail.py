@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from run_case import double_tail_trainer
 
-from animegan_tf.config import list_recipes, read_flagfile
 from animegan_tf.data.regions import revision_target, superpixels
 from animegan_tf.errors import ConfigError
 from animegan_tf.images import to_float, to_uint8
 from animegan_tf.losses import pixel
 from animegan_tf.models import build_discriminator, build_generator
 from animegan_tf.models.vgg19 import build_vgg19
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 from animegan_tf.training.double_tail import DoubleTailObjective, DoubleTailTrainer, halves, self_guided
 from animegan_tf.training.objective import stream_names
 from animegan_tf.training.phases import Phase

@@ -17,11 +17,11 @@ import pytest
 import run_case
 from toys import TOYS, ToyGenerator
 
-from animegan_tf.config import list_recipes, read_flagfile
 from animegan_tf.data.regions import superpixels
 from animegan_tf.errors import ConfigError, MissingExtraError
 from animegan_tf.images import to_float, to_uint8
 from animegan_tf.options import to_flagfile
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 from animegan_tf.training import backend
 from animegan_tf.training.checkpoints import save_checkpoint
 from animegan_tf.training.run import train

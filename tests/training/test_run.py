@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from animegan_tf.config import list_recipes, read_flagfile
 from animegan_tf.errors import CheckpointError, ConfigError, DataError, ImageError, TrainingError
+from animegan_tf.recipe_files import list_recipes, read_flagfile
 from animegan_tf.training.build import samples_of
 from animegan_tf.training.run import main, train
 from animegan_tf.training.run_folder import absolute, next_run_dir, opened_run, with_run_recipe

@@ -23,7 +23,7 @@ if __name__ == "__main__":
     sys.meta_path.insert(0, _Missing())
     from toys import TOYS
 
-    from animegan_tf.config import read_flagfile
+    from animegan_tf.recipe_files import read_flagfile
     from animegan_tf.training.run import train
 
     for networks, toy in TOYS:

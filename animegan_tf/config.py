@@ -49,6 +49,9 @@ class TrainConfig:
     abstraction_strokes: float = option(
         0.0, "contrast of its brush strokes, made of the photo's texture, in levels of 100", "data", low=0, high=50
     )
+    abstraction_stroke_length: int = option(
+        4, "px that its brush strokes are smeared along the edges, either way; 0: dabs", "data", low=0, high=20
+    )
     palette_strength: float = option(
         0.0, "share of the way from its colours to the style's in the abstraction of a photo", "data", low=0, high=1
     )

@@ -19,6 +19,7 @@ def abstract(
     passes: int = 2,
     levels: int = 0,
     strokes: float = 0.0,
+    stroke_length: int = 4,
     recolored: np.ndarray | None = None,
 ) -> np.ndarray:
     """Returns the photo with its texture smoothed away and its contours drawn dark: the same shape.
@@ -34,6 +35,7 @@ def abstract(
       passes: bilateral passes; more make larger areas one.
       levels: of lightness; 0 leaves it.
       strokes: contrast of the brush strokes that its texture becomes, see `add_strokes`; 0 paints none.
+      stroke_length: px that they are smeared either way.
       recolored: the photo in other colours, the same shape, whose areas are then taken, and the contours of both: what
         is near in the dark of a photo may lie apart in a palette without black, and what lies apart in the light be
         near on its paper.
@@ -50,7 +52,7 @@ def abstract(
     if levels:
         calm = _quantised(calm, levels, cv2)
     if strokes:
-        calm = add_strokes(calm, photo if recolored is None else recolored, strokes)
+        calm = add_strokes(calm, photo if recolored is None else recolored, strokes, stroke_length)
     return np.clip(calm * (1.0 - lines * drawn)[..., None], 0, 255).astype(np.uint8)
 
 

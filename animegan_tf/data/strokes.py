@@ -6,20 +6,21 @@ import numpy as np
 
 from animegan_tf.data.edges import load_cv2
 
-_AROUND, _GRAIN = 8.0, 0.55  # px; levels of L* below which texture is grain
+_SOFTNESS = 0.7  # px: paint has no edge as sharp as a photo's
+_AROUND, _GRAIN = 8.0, 1.0  # px; levels of L* below which texture is grain
 _MOST = 5.0  # times its own contrast
 _BOUND = 12.0  # L* that a stroke differs by at the most, or letters would be blots
-_WARMTH, _WIDER = 1.2, 1.5  # b* of a stroke per L* that it is lighter; px
-_FLOW_SIGMA, _STEPS, _STEP_SIGMA = 3.0, 4, 2.0  # px
-_CRISPNESS, _CRISP_SIGMA = 1.0, 1.2
+_WARMTH, _WIDER = 1.5, 1.5  # b* of a stroke per L* that it is lighter; px
+_FLOW_SIGMA = 3.0  # px
+_CRISPNESS, _CRISP_SIGMA = 0.2, 1.2  # for each px of length, as smearing takes contrast; px
 
 
-def add_strokes(calm: np.ndarray, picture: np.ndarray, contrast: float) -> np.ndarray:
+def add_strokes(calm: np.ndarray, picture: np.ndarray, contrast: float, length: int = 4) -> np.ndarray:
     """Returns a calm picture with the texture of `picture` as brush strokes, the same shape, uint8 RGB.
 
     The texture is what a picture has beside its calm areas. It is brought to the same contrast everywhere, but for what
-    is too faint to be more than grain; lighter strokes become warmer and darker ones cooler, as in broken colour; and
-    everything is smeared along the edges nearby, and sharpened across them.
+    is too faint to be more than grain; lighter strokes become warmer and darker ones cooler, as in broken colour; it is
+    laid on softer edges; and everything is smeared along the edges nearby, and sharpened across them.
     All of it depends on the photo alone: strokes stay where they are while a film stands still.
     Source: smoothing along the flow and sharpening across it, Kyprianidis and Kang 2011, Image and Video Abstraction by
     Coherence-Enhancing Filtering, sections 3 and 4. Differs: unsharp masking in place of their shock filter, once, and
@@ -29,6 +30,7 @@ def add_strokes(calm: np.ndarray, picture: np.ndarray, contrast: float) -> np.nd
       calm: [H, W, 3] uint8 RGB, `picture` smoothed so that edges stay, see `abstraction.smoothed`.
       picture: [H, W, 3] uint8 RGB.
       contrast: standard deviation of L* that texture is brought to, in levels of 100.
+      length: px that texture is smeared either way; 0 leaves dabs.
 
     Raises:
       UsageError: OpenCV is missing.
@@ -41,14 +43,14 @@ def add_strokes(calm: np.ndarray, picture: np.ndarray, contrast: float) -> np.nd
     texture[..., 0] = _BOUND * np.tanh(texture[..., 0] / _BOUND)
     lighter = _WARMTH * cv2.GaussianBlur(texture[..., 0], (0, 0), _WIDER)
     texture += np.stack([np.zeros_like(lighter), 0.4 * lighter, lighter], axis=-1)
-    painted = _smeared(base + texture, cv2)
+    painted = _smeared(cv2.GaussianBlur(base, (0, 0), _SOFTNESS) + texture, length, cv2)
     rgb = cv2.cvtColor(painted, cv2.COLOR_LAB2RGB) * 255.0
-    crisp = rgb + _CRISPNESS * (rgb - cv2.GaussianBlur(rgb, (0, 0), _CRISP_SIGMA))
+    crisp = rgb + _CRISPNESS * length * (rgb - cv2.GaussianBlur(rgb, (0, 0), _CRISP_SIGMA))
     return np.rint(np.clip(crisp, 0.0, 255.0)).astype(np.uint8)
 
 
-def _smeared(picture: np.ndarray, cv2) -> np.ndarray:
-    """Returns [H, W, 3] float32 Lab averaged along the flow of its lightness, `_STEPS` px either way.
+def _smeared(picture: np.ndarray, length: int, cv2) -> np.ndarray:
+    """Returns [H, W, 3] float32 Lab averaged along the flow of its lightness, `length` px either way.
 
     Source: Cabral and Leedom 1993, Imaging Vector Fields Using Line Integral Convolution.
     """
@@ -58,12 +60,12 @@ def _smeared(picture: np.ndarray, cv2) -> np.ndarray:
     total, weights = picture.copy(), 1.0
     for direction in (flow, -flow):
         place, ahead = start, direction
-        for step in range(1, _STEPS + 1):
+        for step in range(1, length + 1):
             place = place + ahead
             along = cv2.remap(flow, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
             # An axis has no sign: it is the one that does not turn back.
             ahead = along * np.where((along * ahead).sum(-1, keepdims=True) < 0, -1, 1).astype(np.float32)
-            weight = float(np.exp(-0.5 * (step / _STEP_SIGMA) ** 2))
+            weight = float(np.exp(-0.5 * (2.0 * step / length) ** 2))
             total += weight * cv2.remap(picture, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
             weights += weight
     return total / weights

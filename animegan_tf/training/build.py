@@ -71,6 +71,7 @@ def samples_of(config: TrainConfig, teacher: PhotoMap | None = None) -> Samples:
             passes=config.abstraction_passes,
             levels=config.abstraction_levels,
             strokes=config.abstraction_strokes,
+            stroke_length=config.abstraction_stroke_length,
         ),
         photo_sampling=config.photo_sampling,
     )

@@ -226,3 +226,12 @@ def test_stages_and_sizes_lie_over_each_other(tiny_config):
         Phase("train", 40, 60, 1, 40, 5),
     ]
     assert make_plan(config, 1).phases_from(45) == [Phase("train", 45, 60, 1, 40, 5)]
+
+
+def test_the_end_of_a_phase_does_not_wait_for_the_thread_that_tunes_tf_data(tiny_config, make_trainer, monkeypatch):
+    tf = pytest.importorskip("tensorflow")
+    trainer, given = make_trainer(tiny_config), []
+    monkeypatch.setattr(trainer, "fit", lambda data, **_: given.append(data))
+    trainer.learn(tf.data.Dataset.range(3), 2, [])
+    assert given[0].options().autotune.enabled is False
+    assert list(given[0].as_numpy_iterator()) == [0, 1, 2]

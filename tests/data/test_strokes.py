@@ -63,6 +63,15 @@ def test_strokes_run_along_the_edges(rng):
     assert along < 0.6 and across > 0.8
 
 
+def test_longer_strokes_are_smoother_along_the_edges(rng):
+    picture = np.clip(stripes(20) + rng.normal(0, 8, (SIDE, SIDE, 1)), 0, 255).astype(np.uint8)
+    along = [
+        np.abs(np.diff(lab_inside(add_strokes(calm_of(picture), picture, 9.0, length))[..., 0], axis=0)).mean()
+        for length in (0, 2, 6)
+    ]
+    assert along[0] > 1.5 * along[1] > 1.5 * along[2]
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_turned_photo_has_turned_strokes(rng, turns):
     picture = np.repeat(np.repeat(rng.integers(60, 200, (24, 24, 3), dtype=np.uint8), 4, 0), 4, 1)
@@ -91,6 +100,6 @@ def test_the_flow_follows_the_edges():
 
 def test_an_abstraction_paints_in_the_colours_it_is_given(rng):
     photo, other = (rng.integers(0, 256, (48, 40, 3), dtype=np.uint8) for _ in range(2))
-    found = abstract(photo, lines=0.0, passes=2, strokes=7.0, recolored=other)
-    np.testing.assert_array_equal(found, add_strokes(smoothed(other, 2), other, 7.0))
+    found = abstract(photo, lines=0.0, passes=2, strokes=7.0, stroke_length=2, recolored=other)
+    np.testing.assert_array_equal(found, add_strokes(smoothed(other, 2), other, 7.0, 2))
     assert (abstract(photo, lines=0.0, passes=2, recolored=other) != found).any()

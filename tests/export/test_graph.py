@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
+from tflite_runs import run_tflite
 
 from animegan_tf.export.graph import frozen_function
 from animegan_tf.export.onnx import convert_onnx
@@ -35,13 +35,7 @@ LAYERS = {
 
 def _tflite(function, x):
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen_function(function)], tf.Module())
-    interpreter = Interpreter(model_content=converter.convert())
-    (image,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
-    interpreter.resize_tensor_input(image["index"], x.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(image["index"], x)
-    interpreter.invoke()
-    return interpreter.get_tensor(result["index"])
+    return run_tflite(converter.convert(), x)
 
 
 def _onnx(function, x):

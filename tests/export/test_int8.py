@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from drawn import draw_photo
 from keras import layers, ops
+from tflite_runs import run_tflite
 
 from animegan_tf import images
 from animegan_tf.errors import ConfigError, DataError, ExportError
@@ -159,12 +160,7 @@ def interpret(model: bytes):
 
 def run_int8(model: bytes, photo: np.ndarray) -> np.ndarray:
     """Returns what the int8 file makes of a photo, uint8 [H, W, 3]."""
-    interpreter, _ = interpret(model)
-    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], (1, *photo.shape))
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], photo[None])
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
+    return run_tflite(model, photo[None])[0]
 
 
 @pytest.fixture(scope="module")

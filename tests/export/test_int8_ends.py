@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from drawn import draw_photo
+from tflite_runs import run_tflite
 
 from animegan_tf.export import int8
 from animegan_tf.export.graph import stylize_function
@@ -34,16 +35,6 @@ def operators(data: bytes) -> list[str]:
     return [details["op_name"] for details in found]
 
 
-def run(data: bytes, pixels: np.ndarray, resolver: OpResolverType) -> np.ndarray:
-    interpreter = Interpreter(model_content=data, experimental_op_resolver_type=resolver)
-    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
-    interpreter.resize_tensor_input(source["index"], pixels.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(source["index"], pixels)
-    interpreter.invoke()
-    return interpreter.get_tensor(target["index"])
-
-
 def test_ends_are_of_operations_that_xnnpack_takes(as_quantized):
     before, after = operators(as_quantized), operators(rewritten(as_quantized))
     assert (before[:2], before[-1]) == (["QUANTIZE", "SPACE_TO_DEPTH"], "QUANTIZE")
@@ -56,9 +47,9 @@ def test_ends_are_of_operations_that_xnnpack_takes(as_quantized):
 def test_the_bytes_are_the_same(as_quantized, resolver, size):
     # All values, and noise: every rounding of the last scale is met.
     pixels = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
-    expected = run(as_quantized, pixels, resolver)
+    expected = run_tflite(as_quantized, pixels, resolver)
     assert len(np.unique(expected)) > 150
-    np.testing.assert_array_equal(run(rewritten(as_quantized), pixels, resolver), expected)
+    np.testing.assert_array_equal(run_tflite(rewritten(as_quantized), pixels, resolver), expected)
 
 
 def test_blocks_of_many_channels_stay_as_they_are(as_quantized):

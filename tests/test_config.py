@@ -6,16 +6,10 @@ import sys
 
 import pytest
 
-from animegan_tf.config import (
-    RECIPE_GROUPS,
-    TrainConfig,
-    list_recipes,
-    read_flagfile,
-    recipe_differences,
-    with_recipe,
-)
+from animegan_tf.config import RECIPE_GROUPS, TrainConfig, recipe_differences
 from animegan_tf.errors import ConfigError, MissingExtraError, UnknownNameError, UsageError
 from animegan_tf.options import given_flag, help_text, parse_flags, run_program, to_flagfile
+from animegan_tf.recipe_files import list_recipes, read_flagfile, with_recipe
 
 RECIPES = list_recipes()
 

@@ -17,12 +17,13 @@ class Muon(keras.optimizers.Adam):
     """Adam, but a hidden convolution's kernel [kh, kw, I, O] moves by its orthogonalised momentum.
 
     As a matrix [kh kw I, O] the momentum's singular values are brought near 1: what few pictures say of a rare
-    direction counts as much as what all say of the common ones. A step is 10 x rate of the kernel's own length.
+    direction counts as much as what all say of the common ones. A step is 10 x rate of the kernel's own length, and then
+    the kernel is brought back to that length, which the norm behind it takes away: left free, it grew at every step.
     Kernels of convolutions with a bias, such as the last (the picture), depthwise kernels, biases and norms are Adam's.
 
     Source: Jordan 2024, Muon (github.com/KellerJordan/Muon), its Newton-Schulz coefficients, Nesterov momentum.
-    Differs: the momentum is `beta_1`; the length of a step is relative to the kernel's, which suits kernels in front of
-    norms. keras.optimizers.Muon leaves convolutions to Adam.
+    Differs: the momentum is `beta_1`; steps are relative to the length of a kernel and leave it as it is, which suits
+    kernels in front of norms (Heo et al. 2021, AdamP). keras.optimizers.Muon leaves convolutions to Adam.
 
     Args: those of keras.optimizers.Adam, whose variables it also has.
     """
@@ -44,8 +45,9 @@ class Muon(keras.optimizers.Adam):
         gradient, momentum = ops.cast(gradient, variable.dtype), self._momentums[index]
         self.assign(momentum, self.beta_1 * momentum + gradient)
         step = orthogonalised(gradient + self.beta_1 * momentum)
-        length = _RELATIVE_RATE * ops.cast(learning_rate, variable.dtype) * _norm(variable)
-        self.assign_sub(variable, length / (_norm(step) + _EPSILON) * step)
+        length, rate = _norm(variable), _RELATIVE_RATE * ops.cast(learning_rate, variable.dtype)
+        moved = variable - rate * length / (_norm(step) + _EPSILON) * step
+        self.assign(variable, length / (_norm(moved) + _EPSILON) * moved)
 
 
 def orthogonalised(kernel):

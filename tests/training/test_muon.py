@@ -40,14 +40,36 @@ def test_all_directions_become_equally_long(shape, rng):
     np.testing.assert_allclose(left @ right, expected_left @ expected_right, atol=1e-3)
 
 
+def moved(kernel, direction, rate):
+    """Returns a kernel after a step of 10 x rate of its length, brought back to its length."""
+    length = np.linalg.norm(kernel)
+    found = kernel - 10 * rate * length * direction / np.linalg.norm(direction)
+    return found * length / np.linalg.norm(found)
+
+
 def test_a_step_has_the_length_that_the_rate_says(rng):
     network, optimizer = build_network(), Muon(0.002)
     variables = network.trainable_variables
     before = [np.array(variable) for variable in variables]
-    optimizer.apply([ops.convert_to_tensor(rng.normal(size=v.shape).astype("float32")) for v in variables], variables)
+    gradients = [rng.normal(size=v.shape).astype("float32") for v in variables]
+    optimizer.apply(list(map(ops.convert_to_tensor, gradients)), variables)
     for index in (0, 4):  # the kernels of the first convolution and of the 1x1
-        step = np.array(variables[index]) - before[index]
-        assert np.linalg.norm(step) == pytest.approx(0.02 * np.linalg.norm(before[index]), rel=1e-4)
+        expected = moved(before[index], np.asarray(orthogonalised(gradients[index])), 0.002)
+        np.testing.assert_allclose(np.array(variables[index]), expected, atol=1e-6)
+        assert np.linalg.norm(expected - before[index]) > 0.015 * np.linalg.norm(before[index])
+
+
+def test_a_kernel_keeps_its_length(rng):
+    """Steps that all go one way, along the kernel too, made it 1.02 times as long each time."""
+    network, optimizer = build_network(), Muon(0.002)
+    variables = network.trainable_variables
+    before = [np.array(variable) for variable in variables]
+    for _ in range(20):
+        optimizer.apply([-ops.convert_to_tensor(value) for value in before], variables)
+    for index in (0, 4):
+        found = np.array(variables[index])
+        assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(before[index]), rel=1e-4)
+        assert np.abs(found - before[index]).max() > 0.01
 
 
 def test_momentum_is_nesterovs(rng):
@@ -58,9 +80,8 @@ def test_momentum_is_nesterovs(rng):
     before = np.array(variables[4])
     optimizer.apply(list(map(ops.convert_to_tensor, gradients[1])), variables)
     first, second = gradients[0][4], gradients[1][4]
-    expected = np.asarray(orthogonalised(second + 0.8 * (second + 0.8 * first)))
-    step = before - np.array(variables[4])
-    np.testing.assert_allclose(step / np.linalg.norm(step), expected / np.linalg.norm(expected), atol=1e-5)
+    direction = np.asarray(orthogonalised(second + 0.8 * (second + 0.8 * first)))
+    np.testing.assert_allclose(np.array(variables[4]), moved(before, direction, 0.001), atol=1e-6)
 
 
 def test_all_else_is_adams(rng):
@@ -78,13 +99,15 @@ def test_all_else_is_adams(rng):
 
 
 def test_it_fits_faster_than_adam_where_directions_differ(rng):
-    """A convolution is to become another; its input has directions of very different strength."""
+    """A convolution is to become another, up to its norm; its input has directions of very different strength."""
     x = rng.normal(size=(64, 1, 1, 12)).astype("float32") * np.logspace(0, -2, 12, dtype="float32")
     wanted = x @ rng.normal(size=(12, 12)).astype("float32")
     left = []
     for kind in (Muon, keras.optimizers.Adam):
         keras.utils.set_random_seed(0)
-        network = keras.Sequential([layers.Conv2D(12, 1, use_bias=False), layers.Conv2D(12, 1, use_bias=False)])
+        network = keras.Sequential(
+            [layers.Conv2D(12, 1, use_bias=False), layers.BatchNormalization(), layers.Conv2D(12, 1)]
+        )
         network.build((None, 1, 1, 12))
         optimizer = kind(0.003)
         for _ in range(200):
@@ -96,7 +119,7 @@ def _descend(network, optimizer, x, wanted) -> float:
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        loss = ops.mean(ops.square(network(x) - wanted))
+        loss = ops.mean(ops.square(network(x, training=True) - wanted))
     variables = network.trainable_variables
     optimizer.apply(tape.gradient(loss, variables), variables)
     return float(loss)

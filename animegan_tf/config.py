@@ -122,9 +122,10 @@ class TrainConfig:
     gram_picture: str = option("gray", "style pictures whose Gram matrices count", "losses", choices=("gray", "color"))
     gram_target: str = option(
         "batch",
-        "compare with the style pictures of the batch, or with the mean over the middles of the set's pictures",
+        "compare with the style pictures of the batch; or with the mean over the middles of the set's pictures, all "
+        "results together (set) or each by itself",
         "losses",
-        choices=("batch", "set"),
+        choices=("batch", "set", "each"),
     )
     gram_passes: int = option(0, "passes of a filter that takes the set's grain away first", "losses", low=0, high=20)
     gram_loss: str = option(
@@ -312,9 +313,9 @@ class TrainConfig:
         if self.perceptual_weight and not self.perceptual_layers:
             raise ConfigError("--perceptual_weight needs --perceptual_layers.")
         if self.gram_memory and self.gram_target != "set":
-            raise ConfigError("--gram_memory needs --gram_target=set: batches are compared with one another otherwise.")
-        if self.gram_passes and self.gram_target != "set":
-            raise ConfigError("--gram_passes needs --gram_target=set: what a batch shows is not filtered.")
+            raise ConfigError("--gram_memory needs --gram_target=set: it is of whole batches against the set.")
+        if self.gram_passes and self.gram_target == "batch":
+            raise ConfigError("--gram_passes needs --gram_target=set or each: what a batch shows is not filtered.")
         if self.palette_strength and self.content_picture == "photo":
             raise ConfigError("--palette_strength needs --content_picture=abstraction, whose colours it changes.")
         numbers("gram_layer_weights", self.gram_layer_weights, low=0)

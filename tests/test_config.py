@@ -52,7 +52,7 @@ def test_a_flagfile_gives_an_equal_config_and_later_flags_win(tmp_path):
         (["photos"], "Unexpected argument 'photos'"),
         (["--feature_crop=100"], "--feature_crop=100 must be 0 or a multiple of 32 up to --image_size"),
         (["--discriminator_crop=288"], "--discriminator_crop=288 must be 0 or a multiple of 32 up to --image_size"),
-        (["--gram_passes=1"], "--gram_passes needs --gram_target=set"),
+        (["--gram_passes=1"], "--gram_passes needs --gram_target=set or each"),
         (["--palette_strength=1"], "--palette_strength needs --content_picture=abstraction"),
         (["--discriminator_weight=0"], "--adversarial_weight needs --discriminator_weight"),
     ],

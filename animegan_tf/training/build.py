@@ -134,8 +134,8 @@ def _discriminator(config: TrainConfig):
 
 
 def _style_grams(config: TrainConfig, samples: Samples, features) -> dict[str, np.ndarray] | None:
-    """Returns layer -> [K, C, C] for gram_target=set: of each class where the run has labels, else of the whole set."""
-    if not config.gram_weight or config.gram_target != "set":
+    """Returns layer -> [K, C, C] for a set's mean: of each class where the run has labels, else of the whole set."""
+    if not config.gram_weight or config.gram_target == "batch":
         return None
     stream = samples.style.stream
     sets = [stream.files]

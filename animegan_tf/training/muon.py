@@ -17,8 +17,9 @@ class Muon(keras.optimizers.Adam):
     """Adam, but a hidden convolution's kernel [kh, kw, I, O] moves by its orthogonalised momentum.
 
     As a matrix [kh kw I, O] the momentum's singular values are brought near 1: what few pictures say of a rare
-    direction counts as much as what all say of the common ones. A step is 10 x rate of the kernel's own length, and then
-    the kernel is brought back to that length, which the norm behind it takes away: left free, it grew at every step.
+    direction counts as much as what all say of the common ones. A step is 10 x rate of the kernel's own length, and
+    then the kernel is brought back to that length, which the norm behind it takes away: left free, it grew at every
+    step.
     Kernels of convolutions with a bias, such as the last (the picture), depthwise kernels, biases and norms are Adam's.
 
     Source: Jordan 2024, Muon (github.com/KellerJordan/Muon), its Newton-Schulz coefficients, Nesterov momentum.

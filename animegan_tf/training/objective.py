@@ -50,7 +50,7 @@ class Objective:
     Args:
       config: weights and kinds of all terms.
       features: image [B, H, W, 3] in [-1, 1] -> {layer: features} of `feature_names(config)`, see VGG19Features.
-      style_grams: for gram_target=set: layer -> mean Gram matrix of each class [K, C, C] float32, from `mean_grams`.
+      style_grams: of a set: layer -> mean Gram matrix of each class [K, C, C] float32, from `mean_grams`.
     """
 
     def __init__(self, config: TrainConfig, features: Callable, style_grams: dict[str, np.ndarray] | None = None):

@@ -53,7 +53,7 @@ def train(
       config: the recipe and this run's paths.
       batches: in place of reading the folders: number of the first batch -> endless iterable of dicts of photo,
         anime, anime_gray, anime_smooth, [B*K, S, S, 3] float32 in [-1, 1]; called once a phase. The folders are
-        still needed for the length of an epoch, the sample grids and gram_target=set.
+        still needed for the length of an epoch, the sample grids and gram_target=set and each.
       teacher: for distillation: [S, S, 3] uint8 RGB -> the same; called by several threads at once.
       watch: called with the number of steps finished in all after every step, and after its sample grid; when it
         returns True, training stops as by a signal: with a checkpoint.

@@ -116,7 +116,7 @@ def test_the_grain_of_the_set_is_filtered_before_its_grams(tiny_config, tmp_path
     prints = [rng.integers(90, 120, (32, 32, 3)).astype(np.uint8) for _ in range(2)]
     for number, picture in enumerate(prints):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
-    settings = {"gram_target": "set", "gram_picture": "color", "gram_layers": ("block1_conv1",), "gram_passes": 2}
+    settings = {"gram_target": "each", "gram_picture": "color", "gram_layers": ("block1_conv1",), "gram_passes": 2}
     config = replace(tiny_config, style_dir=str(tmp_path), **settings)
     grams = _style_grams(config, samples_of(config), lambda batch: {"block1_conv1": batch})["block1_conv1"]
     for _ in range(2):

@@ -130,6 +130,15 @@ def test_the_set_target_is_the_mean_gram_and_meets_the_mean_of_the_batch(batch):
     assert float(terms["gram"]) == pytest.approx(0, abs=1e-6)
 
 
+def test_each_picture_by_itself_is_held_to_the_mean_of_the_set(batch):
+    """Pictures that together have the set's mean, but differ from it: what each of them lacks counts."""
+    own = _gram(batch["anime"])
+    config = replace(CONFIG, gram_target="each", gram_layers=("block1_conv1",))
+    objective = Objective(config, CountingFeatures(), {"block1_conv1": own.mean(0, keepdims=True)})
+    terms = objective.generator_terms(batch, batch["anime"][::-1], objective.targets(batch), None)
+    assert float(terms["gram"]) == pytest.approx(3 * np.abs(own - own.mean(0)).mean(), rel=1e-4)
+
+
 def test_further_terms_by_hand(batch, rng):
     config = replace(
         CONFIG,

@@ -78,7 +78,7 @@ def system_recipes(named: tuple[str, ...]) -> list[str]:
         return [] if named == NONE else list(named)
     first: dict[str, str] = {}
     for name, path in list_recipes().items():
-        if name not in ("smoke", "fast_style"):
+        if name not in ("smoke", "fast_style", "fast_painted"):
             first.setdefault(read_flagfile(path).generator, name)
     return sorted(first.values())
 

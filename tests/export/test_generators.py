@@ -151,4 +151,4 @@ def test_in_int8_the_generator_of_a_recipe_with_batch_norm_alone_is_near(tmp_pat
 
 
 def test_int8_is_tried_on_every_network_that_it_is_for():
-    assert BATCH_NORM == ["art_wgan_gp", "fast_style", "mobile_distilled", "mobile_hinge"]
+    assert BATCH_NORM == ["art_wgan_gp", "fast_painted", "mobile_distilled", "mobile_hinge"]

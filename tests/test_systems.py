@@ -41,7 +41,7 @@ def class_dir(picture_dirs, tmp_path_factory) -> Path:
 
 
 def _small(recipe: TrainConfig, photo_dir: Path, style_dir: Path, run_dir: Path) -> TrainConfig:
-    """Returns the recipe with every term and network, but small: 32 px, as few pictures as do, width 8, random VGG19."""
+    """Returns the recipe with every term and network, but small: 32 px, few pictures, width 8, random VGG19."""
     growing = {"image_size": 64, "progressive_start": 32} if recipe.progressive_start else {"image_size": 32}
     return replace(
         recipe,

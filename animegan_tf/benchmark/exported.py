@@ -33,6 +33,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _ROOMS = ("models", "export")
 # In a style folder a generator takes as many labels as it has classes.
 _CLASSES = ("first", "second", "third")
+_SHIPPED = "fast"  # the generator of the shipped styles, which are timed as they are
 COMPARED = "animeganv2_hayao"
 """The recipe whose generator a target is about: it is written in every format."""
 
@@ -78,8 +79,9 @@ def system_recipes(named: tuple[str, ...]) -> list[str]:
         return [] if named == NONE else list(named)
     first: dict[str, str] = {}
     for name, path in list_recipes().items():
-        if name not in ("smoke", "fast_style", "fast_painted"):
-            first.setdefault(read_flagfile(path).generator, name)
+        generator = read_flagfile(path).generator
+        if name != "smoke" and generator != _SHIPPED:
+            first.setdefault(generator, name)
     return sorted(first.values())
 
 

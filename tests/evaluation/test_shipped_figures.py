@@ -10,9 +10,9 @@ from animegan_tf.runtime.stylizer import list_styles
 
 DATA = Path(os.environ.get("ANIMEGAN_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 PHOTOS, WEIGHTS = DATA / "photo/coco_ccby", DATA / "vgg19/vgg19_conv1_1_to_conv3_4_f32.npz"
-# Shares of luminance gradients below 2 of 255; the prints have 0.14 of them, the game art 0.43, photos 0.14; of the
-# paintings, which are strokes all over, 0.04: no bar for them.
-FLATNESS = {"hokusai": 0.12, "duelyst": 0.28, "monet": 0.0}
+# Shares of luminance gradients below 2 of 255; the prints have 0.14 of them, the game art 0.43, photos 0.14, and the
+# paintings, which are strokes all over, 0.04.
+FLATNESS = {"hokusai": 0.12, "duelyst": 0.28, "monet": 0.04}
 # The file names of the pictures that a style was made of, where they are not all of its folder.
 CHOSEN = {"monet": Path(__file__).resolve().parents[2] / "docs/monet_paintings.txt"}
 
